@@ -1,0 +1,89 @@
+# Everything that is done with this repository, by name. `make help` tells what each target does and what can be set.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TESTFLAGS ?=
+ROUNDS    ?= 20
+SEED      ?= 1
+FUZZTIME  ?= 60s
+BENCH     ?=
+
+LINT_VERSION := $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" {print $$2}' go.tools.mod)
+LINT         := .cache/golangci-lint-$(LINT_VERSION)
+
+.PHONY: help
+help: ## Show this help
+	@echo 'usage: make TARGET [NAME=VALUE ...]'
+	@echo
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo 'A clean clone needs Go 1.26, git and make; .ci/run installs the few Debian packages that some tests use.'
+
+.PHONY: build
+build: ## Build bin/membershipd (the node) and bin/unibus (the command line)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus
+
+.PHONY: generate
+generate: ## Write all generated files anew (go generate)
+	$(GO) generate ./...
+
+.PHONY: lint
+lint: $(LINT) ## Run the linters, the import law among them, and see that the law bites
+	$(LINT) run ./...
+	$(GO) run ./hack/lawcheck $(LINT)
+
+# Built once for each version: it takes minutes.
+$(LINT):
+	$(GO) build -modfile=go.tools.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: verify
+verify: verify-format verify-generate lint ## Check formatting, go.mod, generated files, vet and lint; changes no source file that is in order
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+
+.PHONY: verify-format
+verify-format:
+	@files=$$(gofmt -l $(wildcard api cmd hack internal)); \
+	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
+
+.PHONY: verify-generate
+verify-generate:
+	@hack/unchanged.sh $(MAKE) --no-print-directory generate
+
+.PHONY: test
+test: ## Run all tests with the race detector (TESTFLAGS='-run X' narrows)
+	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
+
+.PHONY: model
+model: ## Explore the scaling rules breadth-first within a modelled environment (about ten minutes)
+	$(GO) run ./hack/model
+
+.PHONY: soak
+soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the last line tells what was lost
+	$(GO) run ./hack/soak -rounds $(ROUNDS) -seed $(SEED)
+
+.PHONY: bench
+bench: build ## Measure ours beside stock nats-server: throughput, start, growth (BENCH='-h' shows the flags)
+	$(GO) run ./hack/bench $(BENCH)
+
+.PHONY: bench-failover
+bench-failover: build ## Measure write gaps of kills and planned stops, beside stock nats-server (BENCH='-h' shows the flags)
+	$(GO) run ./hack/benchfailover $(BENCH)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)
+	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: docs-long
+docs-long: ## Run the command blocks of the documentation that take long (make test runs the others)
+	DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs
+
+.PHONY: clean
+clean: ## Remove what was built (the tools in .cache stay)
+	rm -rf bin

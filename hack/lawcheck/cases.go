@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// foreign are the modules that the cases import.
+var foreign = []string{
+	"github.com/nats-io/nats-server/v2",
+	"github.com/nats-io/nats.go",
+	"github.com/nats-io/jsm.go",
+	"github.com/stretchr/testify",
+	"k8s.io/api",
+	"k8s.io/client-go",
+	"sigs.k8s.io/controller-runtime",
+}
+
+type importCase struct {
+	folder, imports string
+	test            bool // in a test file
+	allowed         bool // to see that not everything is reported
+}
+
+// file is in a package of its own for each case: none can hide behind another, and no two import each other.
+func (c importCase) file(i int) string {
+	name := "case.go"
+	if c.test {
+		name = "case_test.go"
+	}
+	return filepath.Join(c.folder, fmt.Sprintf("case%d", i), name)
+}
+
+var cases = []importCase{
+	{folder: "api/membership/v1", imports: "github.com/nats-io/nats.go"},
+	{folder: "api/membership/v1", imports: module + "/internal/scaling"},
+	{folder: "internal/scaling", imports: "github.com/nats-io/nats.go"},
+	{folder: "internal/scaling", imports: module + "/api/membership/v1"},
+	{folder: "internal/jsadmin", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "internal/jsadmin", imports: "github.com/nats-io/jsm.go"},
+	{folder: "internal/jsadmin", imports: module + "/internal/embeddednats"},
+	{folder: "internal/jsadmin", imports: module + "/internal/cli"},
+	{folder: "internal/cli", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "internal/cli", imports: module + "/internal/formation"},
+	{folder: "cmd/unibus", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "cmd/unibus", imports: module + "/internal/membershipd"},
+	{folder: "cmd/membershipd", imports: "k8s.io/client-go/rest"},
+	{folder: "internal/embeddednats", imports: "k8s.io/api/core/v1"},
+	{folder: "internal/embeddednats", imports: "k8s.io/api/apps/v1", test: true},
+	{folder: "internal/busauth", imports: "sigs.k8s.io/controller-runtime/pkg/client"},
+	{folder: "internal/busauth", imports: module + "/internal/formation"},
+	{folder: "internal/formation", imports: "k8s.io/client-go/kubernetes"},
+	{folder: "internal/formation", imports: module + "/internal/busauth"},
+	{folder: "internal/daemonconfig", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "internal/membershipd", imports: "k8s.io/client-go/rest"},
+	{folder: "internal/membershipd", imports: module + "/internal/scaling"},
+	{folder: "internal/membershipd", imports: module + "/internal/natstest"},
+	{folder: "internal/embeddednats", imports: module + "/internal/membershipd"},
+	{folder: "internal/scaling", imports: "github.com/stretchr/testify/require", test: true},
+	{folder: "internal/jsadmin", imports: "github.com/nats-io/nats.go/jetstream", allowed: true},
+	{folder: "internal/embeddednats", imports: "github.com/nats-io/nats-server/v2/server", allowed: true},
+	{folder: "internal/jsadmin", imports: module + "/internal/natstest", test: true, allowed: true},
+	{folder: "cmd/unibus", imports: module + "/internal/cli", allowed: true},
+}
