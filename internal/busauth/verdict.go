@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package busauth
+
+import (
+	"iter"
+	"sync/atomic"
+)
+
+// verdict is the outcome of one check. Its text is a label of a metric: keep it stable.
+type verdict int
+
+const (
+	admitted verdict = iota
+	refusedKind
+	refusedNonce
+	refusedKey
+	refusedSignature
+	refusedUnknown
+	refusedAccount
+	verdicts // how many there are
+)
+
+var verdictText = [verdicts]string{
+	admitted:         "admitted",
+	refusedKind:      "not-a-client",
+	refusedNonce:     "no-nonce",
+	refusedKey:       "no-user-key",
+	refusedSignature: "bad-signature",
+	refusedUnknown:   "unknown-key",
+	refusedAccount:   "no-such-account",
+}
+
+func (v verdict) String() string { return verdictText[v] }
+
+type counts [verdicts]atomic.Uint64
+
+func (c *counts) add(v verdict) { c[v].Add(1) }
+
+func (c *counts) all() iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for v := range verdicts {
+			if !yield(v.String(), c[v].Load()) {
+				return
+			}
+		}
+	}
+}
