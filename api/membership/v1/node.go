@@ -73,11 +73,3 @@ type MetaView struct {
 	// Members are server names, the node's own included, sorted.
 	Members []string `json:"members"`
 }
-
-// Error is the body of a refused request.
-type Error struct {
-	// Code is stable: malformed, unsigned, nonce, cluster, disk, name, state, internal.
-	Code string `json:"code"`
-	// Message names the thing and the remedy.
-	Message string `json:"message"`
-}

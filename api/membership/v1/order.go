@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strconv"
 )
 
 // OrderKind says what an order asks of a node.
@@ -35,8 +37,14 @@ const (
 // order can't be had by posing as a server.
 const signedPrefix = "unibus-order-v1\n"
 
-// maxOrder is the size limit of an order in bytes.
-const maxOrder = 64 << 10
+const (
+	// maxOrder is the size limit of an order in bytes.
+	maxOrder = 64 << 10
+	// MaxBody is the size limit of a SignedOrder as JSON, in bytes.
+	MaxBody = 2 * maxOrder
+	// maxRoutes is how many routes an order may have.
+	maxRoutes = 64
+)
 
 // Order is one instruction to one disk in one boot. A late, repeated or misdirected order matches nothing.
 type Order struct {
@@ -51,8 +59,8 @@ type Order struct {
 	Nonce string `json:"nonce"`
 	// Old, in wipe-and-join, is the server name that the disk has now.
 	Old string `json:"old,omitempty"`
-	// Routes, in found and join, are URLs (nats://host:port) of all members, this node included. When empty the node uses
-	// those of its configuration.
+	// Routes, in found, join and wipe-and-join, are URLs (nats://host:port) of all members, this node included. When empty
+	// the node uses those of its configuration.
 	Routes []string `json:"routes,omitempty"`
 	// KeepMark, in resume, leaves the disk marked as leaving.
 	KeepMark bool `json:"keepMark,omitempty"`
@@ -84,7 +92,8 @@ func (o Order) Sign(sign func(message []byte) ([]byte, error)) (SignedOrder, err
 	return SignedOrder{Order: b, Signature: base64.RawURLEncoding.EncodeToString(sig)}, nil
 }
 
-// Open checks the signature with verify and returns the order. It fails with ErrOrderSignature or ErrOrderMalformed.
+// Open checks the signature with verify and returns the order, which is valid (Validate). It fails with ErrOrderSignature
+// or ErrOrderMalformed.
 func (s SignedOrder) Open(verify func(message, signature []byte) error) (Order, error) {
 	var o Order
 	if len(s.Order) > maxOrder {
@@ -105,5 +114,63 @@ func (s SignedOrder) Open(verify func(message, signature []byte) error) (Order, 
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Order{}, fmt.Errorf("%w: more than one value", ErrOrderMalformed)
 	}
+	if err := o.Validate(); err != nil {
+		return Order{}, err
+	}
 	return o, nil
+}
+
+// Validate says whether the order is complete and has nothing that its kind does not take. It fails with
+// ErrOrderMalformed.
+func (o Order) Validate() error {
+	forms := o.Kind == OrderFound || o.Kind == OrderJoin || o.Kind == OrderWipeAndJoin
+	switch {
+	case !forms && o.Kind != OrderResume && o.Kind != OrderLeave && o.Kind != OrderRetire:
+		return fmt.Errorf("%w: unknown kind %q", ErrOrderMalformed, o.Kind)
+	case !ValidName(o.ClusterID) || !ValidName(o.DiskID) || !ValidName(o.Nonce):
+		return fmt.Errorf("%w: clusterID, diskID and nonce must be set, of letters, digits, '.', '_' and '-'", ErrOrderMalformed)
+	case !ValidName(o.ServerName):
+		return fmt.Errorf("%w: server name %q is not a name of letters, digits, '.', '_' and '-'", ErrOrderMalformed, o.ServerName)
+	case (o.Kind == OrderWipeAndJoin) != (o.Old != ""):
+		return fmt.Errorf("%w: old is for wipe-and-join, which needs it", ErrOrderMalformed)
+	case o.Old != "" && (!ValidName(o.Old) || o.Old == o.ServerName):
+		return fmt.Errorf("%w: old name %q must be a name other than the new one", ErrOrderMalformed, o.Old)
+	case o.KeepMark && o.Kind != OrderResume:
+		return fmt.Errorf("%w: keepMark is for resume", ErrOrderMalformed)
+	case len(o.Routes) > 0 && !forms:
+		return fmt.Errorf("%w: routes are for found, join and wipe-and-join", ErrOrderMalformed)
+	}
+	return ValidateRoutes(o.Routes)
+}
+
+// ValidName says whether s may be a server name, an id or a nonce: 1 to 128 letters, digits, '.', '_' and '-', the first
+// one a letter or a digit. Server names become parts of paths.
+func ValidName(s string) bool {
+	if len(s) == 0 || len(s) > 128 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidateRoutes says whether all routes are URLs nats://host:port without credentials. It fails with ErrOrderMalformed.
+func ValidateRoutes(routes []string) error {
+	if len(routes) > maxRoutes {
+		return fmt.Errorf("%w: %d routes, at most %d are allowed", ErrOrderMalformed, len(routes), maxRoutes)
+	}
+	for _, r := range routes {
+		u, err := url.Parse(r)
+		if err != nil || u.Scheme != "nats" || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("%w: a route is not of the form nats://host:port", ErrOrderMalformed) // it is not repeated: it may hold a password
+		}
+		if p, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || p == 0 {
+			return fmt.Errorf("%w: route %q has no port", ErrOrderMalformed, r)
+		}
+	}
+	return nil
 }
