@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scaling
+
+// empty returns the next step towards no data of any stream being on name alone, nil when there is nothing left to do. Each stream
+// goes on by itself: one that has to wait hinders no other.
+func (p *pass) empty(name string) (step *Step, nowhere bool) {
+	for _, s := range p.streams {
+		next, none := p.emptyStream(s, name)
+		if next == nil {
+			continue
+		}
+		if next.Action != Wait {
+			return next, false
+		}
+		if step == nil {
+			step = next
+		}
+		nowhere = nowhere || none
+	}
+	return step, nowhere
+}
+
+// emptyStream moves a stream's replica from name to a member that stays. When those have one each already, it lowers the number
+// of replicas to theirs; JetStream keeps the leader then, whoever it is, so the leader is moved first, and the next pass looks again.
+func (p *pass) emptyStream(s Stream, name string) (step *Step, nowhere bool) {
+	if s.Leader == "" && (len(s.Peers) == 0 || s.has(name)) {
+		return wait("start the nodes of its replicas", "stream %s has no leader, and may have a replica on %s", s.ref(), name), false
+	}
+	if !s.has(name) {
+		return nil, false
+	}
+	staying := 0
+	for _, peer := range s.Peers {
+		if p.stays(peer.Name) {
+			staying++
+		}
+	}
+	if !p.removeGate {
+		if staying > 0 && staying < len(s.Peers) {
+			return p.setReplicas(s, staying), false
+		}
+		return nil, false
+	}
+	if to := p.room(s, name); to != "" {
+		if step := p.streamLeaderOff(s, name); step != nil {
+			return step, false
+		}
+		return &Step{Action: MoveReplica, Stream: s.ref(), Name: name, To: to,
+			Reason: name + " leaves, and has a replica of stream " + s.ref().String(),
+			Remedy: "see what JetStream answered, and whether " + to + " has space; to keep " + name + ", ask for more replicas"}, false
+	}
+	if behind := s.behind(""); behind != "" && p.lowerSync {
+		return wait(have, "the replicas of stream %s are lowered when all are in sync; %s is not", s.ref(), behind), false
+	}
+	if staying%2 == 1 && staying < len(s.Peers) {
+		if step := p.streamLeaderOff(s, name); step != nil {
+			return step, false
+		}
+		return p.setReplicas(s, staying), false
+	}
+	if len(s.Peers) > 1 && s.behind(name) == "" {
+		return nil, false // the others have all: the removal takes this replica with it
+	}
+	return wait("bring another node up for it", "stream %s has a replica on %s, and nowhere to go", s.ref(), name), true
+}
+
+// room is a member without a replica of the stream that can take the one of name: one that stays, or any other when none does.
+func (p *pass) room(s Stream, name string) string {
+	anyStays := false
+	for member := range p.members {
+		anyStays = anyStays || p.stays(member)
+	}
+	for _, peer := range p.seen.Meta.Peers {
+		if anyStays && !p.stays(peer.Name) || peer.Name == name || s.has(peer.Name) {
+			continue
+		}
+		if peer.Current && p.running(peer.Name) {
+			return peer.Name
+		}
+	}
+	return ""
+}
+
+// streamLeaderOff moves a stream's leader to a replica that stays, so that lowering keeps that one and no write waits for an election.
+func (p *pass) streamLeaderOff(s Stream, name string) *Step {
+	if p.stays(s.Leader) {
+		return nil
+	}
+	to := p.successor(s.Peers, name)
+	if to == "" || s.Leader != name && !p.stays(to) {
+		return nil
+	}
+	return &Step{Action: MoveLeader, Stream: s.ref(), Name: s.Leader, To: to,
+		Reason: s.Leader + " leaves, and leads stream " + s.ref().String(), Remedy: "look why " + to + " doesn't take the lead"}
+}
+
+func (p *pass) setReplicas(s Stream, n int) *Step {
+	step := wait("look at what JetStream answered", "stream %s has %d replicas, and %d members are to have one each", s.ref(), s.Replicas, n)
+	step.Action, step.Stream, step.Replicas = SetReplicas, s.ref(), n
+	return step
+}
