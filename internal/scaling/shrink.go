@@ -41,7 +41,8 @@ func (p *pass) leave(name string) *Step {
 	return step
 }
 
-// lowerSize stops the places that have no name any more.
+// lowerSize stops the places that have no name any more. While a member is missed, a place that doesn't answer is not stopped: its
+// disk may be there.
 func (p *pass) lowerSize() *Step {
 	need := p.want.Replicas
 	for _, name := range p.names {
@@ -49,10 +50,17 @@ func (p *pass) lowerSize() *Step {
 			need = max(need, p.place(name)+1)
 		}
 	}
-	if p.seen.Size > need && need == p.want.Replicas {
-		return p.resize(need, "the places from %d on have no member any more", need)
+	if p.seen.Size <= need || need != p.want.Replicas {
+		return nil
 	}
-	return nil
+	if missed, ok := p.allCurrent(); !ok {
+		for i := need; i < len(p.nodes); i++ {
+			if p.nodes[i] == nil && p.started(i) {
+				return wait("start it, or see why it doesn't answer", "place %d is not stopped while %s is missed and may be there", i, missed)
+			}
+		}
+	}
+	return p.resize(need, "the places from %d on have no member any more", need)
 }
 
 // volumes deletes, where that is wished, the volumes of places beyond the wished number: its UID goes into the record first, so that
