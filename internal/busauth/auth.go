@@ -128,8 +128,7 @@ func (a *Authenticator) check(c server.ClientAuthentication) (*server.User, verd
 	if accounts == nil || (*accounts)[account] == nil {
 		return nil, refusedAccount
 	}
-	// The name is what connection listings are filtered by when a user is to be disconnected. So it is our text and not the
-	// client's: base32 decoding skips line ends, and one key has many spellings.
+	// Listings name a connection by its nkey. The user name, which is only a wish, must not stay there as if it had been checked.
 	return &server.User{Username: key, Account: (*accounts)[account], Permissions: permissions}, admitted
 }
 

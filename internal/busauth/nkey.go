@@ -60,6 +60,11 @@ func rawKey(prefix nkeys.PrefixByte, public string) (ed25519.PublicKey, error) {
 	if len(raw) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: it has %d bytes, not %d", ErrKeyType, len(raw), ed25519.PublicKeySize)
 	}
+	// Base32 decoding skips line ends. The server lists connections by the text that the client sent: a second spelling would
+	// let a revoked user stay connected.
+	if canonical, err := nkeys.Encode(prefix, raw); err != nil || string(canonical) != public {
+		return nil, fmt.Errorf("%w: it is not spelled as usual", ErrKeyType)
+	}
 	return raw, nil
 }
 
