@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package docs holds the tests of the documentation: every command block runs, every link leads somewhere.
+//
+// A block of commands says in its info string when it runs: "sh ci" with every make test, "sh long" with make docs-long.
+// The blocks of one file run in order, in one folder that is a fresh copy of the repository with bin/ built.
+package docs

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// root is the root of the repository.
+const root = "../.."
+
+// mustDocuments returns the Markdown files of the repository, relative to its root.
+func mustDocuments(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		found, err := fs.Glob(os.DirFS(root), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) < 5 {
+		t.Fatalf("only %d documents found: %v", len(files), files)
+	}
+	return files
+}
+
+func mustRead(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestBlocks(t *testing.T) {
+	got, err := blocks("a\n```sh ci\none\ntwo\n```\n```text\nthree\n```\n````sh long\n```\n````\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []block{{3, "ci", "one\ntwo\n"}, {10, "long", "```\n"}}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(block{})); d != "" {
+		t.Error(d)
+	}
+	for _, bad := range []string{"```sh\nx\n```\n", "```bash never\nx\n```\n", "```sh ci\nx\n"} {
+		if _, err := blocks(bad); err == nil {
+			t.Errorf("no error for %q", bad)
+		}
+	}
+}
+
+// TestCommandBlocks runs what the documents tell people to type.
+func TestCommandBlocks(t *testing.T) {
+	tag, limit := tagCI, 10*time.Minute
+	if os.Getenv("DOCS_LONG") != "" {
+		tag, limit = tagLong, 2*time.Hour
+	}
+	var copyFrom string // made when the first block needs it
+	for _, file := range mustDocuments(t) {
+		bs, err := blocks(mustRead(t, file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		t.Run(file, func(t *testing.T) {
+			dir := ""
+			for _, b := range bs {
+				if b.tag != tag {
+					continue
+				}
+				if copyFrom == "" {
+					copyFrom = mustBuild(t)
+				}
+				if dir == "" {
+					dir = mustCopy(t, copyFrom)
+				}
+				expectRuns(t, dir, fmt.Sprintf("%s:%d", file, b.line), b.text, limit)
+			}
+		})
+	}
+}
+
+// mustBuild builds the programs and returns their folder.
+func mustBuild(t *testing.T) string {
+	t.Helper()
+	bin, err := os.MkdirTemp("", "unibus-docs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-o", bin+"/", "./cmd/...")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+// mustCopy copies what is in the repository, committed or not, and the programs.
+func mustCopy(t *testing.T, bin string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c",
+		`git ls-files -co --exclude-standard -z | xargs -0 ls -d 2>/dev/null | tar -c -T - | tar -x -C "$1" && cp -r "$2" "$1/bin"`, "copy", dir, bin)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("copy of the repository: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { stopClusters(t, dir) })
+	return dir
+}
+
+// stopClusters stops the nodes that a block left running; one that ran to its end has stopped its own.
+func stopClusters(t *testing.T, dir string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cluster.yaml" {
+			return err
+		}
+		cmd := exec.Command(filepath.Join(dir, "bin/unibus"), "cluster", "stop", "--dir", filepath.Dir(path))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("stop what the documents started: %v", err)
+	}
+}
+
+func expectRuns(t *testing.T, dir, name, text string, limit time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second // a node that goes on in the background may hold the pipe
+	out, err := cmd.CombinedOutput()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		t.Fatalf("%s: %v\n%s\n%s", name, err, text, out)
+	}
+	t.Logf("%s:\n%s", name, out)
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// TestLinks looks up every link that stays within the repository.
+func TestLinks(t *testing.T) {
+	for _, file := range mustDocuments(t) {
+		for _, m := range link.FindAllStringSubmatch(mustRead(t, file), -1) {
+			u, err := url.Parse(m[1])
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			if u.Scheme != "" || u.Path == "" && u.Fragment == "" {
+				continue
+			}
+			expectTarget(t, file, u)
+		}
+	}
+}
+
+func expectTarget(t *testing.T, file string, u *url.URL) {
+	t.Helper()
+	target := file
+	if u.Path != "" {
+		target = filepath.Join(filepath.Dir(file), u.Path)
+	}
+	if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+		t.Errorf("%s links to %s, which is not there", file, u.Path)
+		return
+	}
+	if u.Fragment != "" && !hasHeading(mustRead(t, target), u.Fragment) {
+		t.Errorf("%s links to %s#%s, which has no such heading", file, target, u.Fragment)
+	}
+}
+
+var notInAnchor = regexp.MustCompile(`[^a-z0-9 _-]`)
+
+// hasHeading says whether a Markdown text has a heading whose anchor it is.
+func hasHeading(text, anchor string) bool {
+	for line := range strings.Lines(text) {
+		if title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			plain := notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
+			if strings.ReplaceAll(plain, " ", "-") == anchor {
+				return true
+			}
+		}
+	}
+	return false
+}
