@@ -41,7 +41,7 @@ var (
 	ErrTwoLeaders = errors.New("two meta groups answer")
 	// ErrNotMember is returned for a server name that the meta group does not list.
 	ErrNotMember = errors.New("not a member of the meta group")
-	// ErrHoldsReplicas is returned when a running member that still holds replicas of streams is to be removed.
+	// ErrHoldsReplicas is returned when a running member is to be removed that has what others don't have.
 	ErrHoldsReplicas = errors.New("member still holds replicas")
 	// ErrWouldLose is returned when a member is to be removed without whom a stream would lose data or its quorum.
 	ErrWouldLose = errors.New("stream would lose data or its quorum")

@@ -13,9 +13,9 @@ import (
 type object = map[string]any
 
 // RemovePeer takes a server out of the meta group for good: its name must never be used again. It does nothing when the server is
-// not listed. A running server is refused with ErrHoldsReplicas as long as it holds a replica, since removing would throw that
-// away; a server that does not answer is refused with ErrWouldLose unless each stream that it belongs to has a leader and a quorum of
-// complete replicas without it. It fails with ErrNoLeader, and with a refusal while another change of members is under way.
+// not listed. A running server is refused with ErrHoldsReplicas as long as it has a replica of a stream that is not complete on all
+// others, or is the only one, since removing throws that replica away; a server that does not answer is refused with ErrWouldLose unless
+// each stream that it belongs to has a leader and a quorum of complete replicas without it. It fails with ErrNoLeader, and with a refusal while another change of members is under way.
 func (a *Admin) RemovePeer(ctx context.Context, name string) error {
 	return a.remove(ctx, name, func(p Member) error {
 		streams, err := a.Streams(ctx)
@@ -65,20 +65,23 @@ func mayRemove(name string, running bool, streams []Stream) error {
 		if _, ok := s.Has(name); !ok {
 			continue
 		}
-		held = append(held, s.Account+"/"+s.Name)
 		others := 0
 		for _, r := range s.Members {
 			if r.Name != name && r.Current() {
 				others++
 			}
 		}
-		if s.Leader == "" || s.Leader == name || others < len(s.Members)/2+1 {
-			lost = append(lost, s.Account+"/"+s.Name)
+		id := s.Account + "/" + s.Name
+		switch {
+		case running && (others == 0 || others < len(s.Members)-1):
+			held = append(held, id)
+		case !running && (s.Leader == "" || s.Leader == name || others < len(s.Members)/2+1):
+			lost = append(lost, id)
 		}
 	}
 	switch {
-	case running && len(held) > 0:
-		return fmt.Errorf("%w: %s; move them to other members first", ErrHoldsReplicas, strings.Join(held, ", "))
+	case len(held) > 0:
+		return fmt.Errorf("%w that the others don't have in full: %s; move them to other members first", ErrHoldsReplicas, strings.Join(held, ", "))
 	case len(lost) > 0:
 		return fmt.Errorf("%w: %s; bring the server back, or restore the stream from a backup", ErrWouldLose, strings.Join(lost, ", "))
 	}

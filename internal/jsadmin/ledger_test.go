@@ -21,7 +21,7 @@ func TestLedgerUnderWriters(t *testing.T) {
 	l.mustStream(js, jetstream.StreamConfig{Name: "KV", Subjects: []string{"kv.>"}, Replicas: 1, MaxMsgsPerSubject: 1})
 	mustPublish(t, js, "log.a", 1200)
 	mustPublish(t, js, "kv.fixed", 1)
-	mustPublish(t, js, "kv.b", 1)
+	mustPublish(t, js, "kv.c", 1)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -40,6 +40,7 @@ func TestLedgerUnderWriters(t *testing.T) {
 	defer cancel()
 	before, err := a.Ledger(t.Context(), LedgerOptions{})
 	must(t, err)
+	mustPublish(t, js, "kv.c", 2) // the second takes the place of the first
 	for _, n := range []int{3, 1} {
 		for _, s := range []string{"LOG", "KV"} {
 			must(t, a.SetReplicas(t.Context(), "HISTORY", s, n))

@@ -36,6 +36,8 @@ type Replica struct {
 	// Healthy is the member's own word: it has the stream and is not copying. It may be wrong for an instant while the member
 	// can't catch up at all.
 	Healthy bool
+	// Messages is how many messages the member itself says that it has: it grows while the member copies.
+	Messages uint64
 }
 
 // Current is true when both witnesses say that the replica is complete.
@@ -177,8 +179,9 @@ func (a *Admin) look(ctx context.Context, account, name string, seen survey) Str
 	s.Messages, s.First, s.Last = i.State.Messages, i.State.First, i.State.Last
 	s.Members = a.replicas(i)
 	healthy := a.healthy(ctx, account, name, s.Members, seen.alive)
-	for k := range s.Members {
-		s.Members[k].Healthy = healthy[s.Members[k].Name]
+	for k, m := range s.Members {
+		s.Members[k].Healthy = healthy[m.Name]
+		s.Members[k].Messages = seen.streams[streamKey{account, name}].members[m.Name]
 	}
 	return s
 }

@@ -24,7 +24,8 @@ type survey struct {
 // surveyed is a stream as its members know it; it may be out of date.
 type surveyed struct {
 	replicas int
-	members  map[string]bool
+	// members have the number of messages that each says it has, 0 for one that others tell of.
+	members map[string]uint64
 }
 
 // survey asks all servers what they hold, in every account: a stream nobody was told of is found as well.
@@ -85,8 +86,10 @@ type heldStream struct {
 	Config struct {
 		Replicas int `json:"num_replicas"`
 	} `json:"config"`
+	State struct {
+		Messages uint64 `json:"messages"`
+	} `json:"state"`
 	Cluster struct {
-		Leader   string `json:"leader"`
 		Replicas []peer `json:"replicas"`
 	} `json:"cluster"`
 }
@@ -94,12 +97,12 @@ type heldStream struct {
 func (s survey) add(key streamKey, server string, st heldStream, a *Admin) {
 	k := s.streams[key]
 	if k.members == nil {
-		k.members = map[string]bool{}
+		k.members = map[string]uint64{}
 	}
 	k.replicas = max(k.replicas, st.Config.Replicas)
-	k.members[server] = true
+	k.members[server] = st.State.Messages
 	for _, p := range st.Cluster.Replicas {
-		k.members[a.nameOf(p)] = true
+		k.members[a.nameOf(p)] += 0
 	}
 	s.streams[key] = k
 }
