@@ -34,8 +34,12 @@ func TestProofOfKey(t *testing.T) {
 		make func(nonce string) (nkey, sig string)
 		ok   bool
 	}{
-		{"raw URL base64", func(n string) (string, string) { return user.public, base64.RawURLEncoding.EncodeToString(user.sign(t, n)) }, true},
-		{"standard base64", func(n string) (string, string) { return user.public, base64.StdEncoding.EncodeToString(user.sign(t, n)) }, true},
+		{"raw URL base64", func(n string) (string, string) {
+			return user.public, base64.RawURLEncoding.EncodeToString(user.sign(t, n))
+		}, true},
+		{"standard base64", func(n string) (string, string) {
+			return user.public, base64.StdEncoding.EncodeToString(user.sign(t, n))
+		}, true},
 		{"raw standard base64", func(n string) (string, string) { return user.public, "+/" + user.raw(t, n) }, false},
 		{"signature of another nonce", func(n string) (string, string) { return user.public, user.raw(t, "x"+n) }, false},
 		{"signature over nothing", func(string) (string, string) { return user.public, user.raw(t, "") }, false},

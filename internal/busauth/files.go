@@ -119,7 +119,7 @@ func (f *Files) loadOnce(last *filesState) *filesState {
 	next := *last
 	seen, err := f.read()
 	if err != nil {
-		next.problem = err
+		next.seen, next.problem = contents{}, err // whatever is there next is to be parsed, also if it is what was there before
 		return &next
 	}
 	next.seen, next.problem = seen, nil
