@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+MODULE    := github.com/unibus/unibus
+LDFLAGS   := -s -w -X $(MODULE)/internal/membershipd.Version=$(VERSION) -X $(MODULE)/internal/cli.Version=$(VERSION)
 TESTFLAGS ?=
 ROUNDS    ?= 20
 SEED      ?= 1
@@ -16,6 +16,9 @@ BENCH     ?=
 
 LINT_VERSION := $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" {print $$2}' go.tools.mod)
 LINT         := .cache/golangci-lint-$(LINT_VERSION)
+# Stock nats-server of the version that is embedded, built from the same module and with the same dependencies.
+NATS_VERSION := $(shell awk '$$1 == "github.com/nats-io/nats-server/v2" {print $$2}' go.mod)
+STOCK        := .cache/nats-server-$(NATS_VERSION)
 
 .PHONY: help
 help: ## Show this help
@@ -68,13 +71,20 @@ model: ## Explore the scaling rules breadth-first within a modelled environment 
 soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the last line tells what was lost
 	$(GO) run ./hack/soak -rounds $(ROUNDS) -seed $(SEED)
 
+$(STOCK):
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/nats-io/nats-server/v2
+
 .PHONY: bench
-bench: build ## Measure ours beside stock nats-server: throughput, start, growth (BENCH='-h' shows the flags)
-	$(GO) run ./hack/bench $(BENCH)
+bench: build $(STOCK) ## Measure throughput, start and growth, beside stock nats-server (BENCH=-h shows the flags)
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) throughput starts grow
 
 .PHONY: bench-failover
-bench-failover: build ## Measure write gaps of kills and planned stops, beside stock nats-server (BENCH='-h' shows the flags)
-	$(GO) run ./hack/benchfailover $(BENCH)
+bench-failover: build $(STOCK) ## Measure the gaps that kills and planned stops leave, beside stock nats-server
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) failover calm
+
+.PHONY: pictures
+pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run made now
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) pictures
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)

@@ -77,6 +77,7 @@ func TestCommandBlocks(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
+		whole := t // whose folders last for all documents
 		t.Run(file, func(t *testing.T) {
 			dir := ""
 			for _, b := range bs {
@@ -84,7 +85,7 @@ func TestCommandBlocks(t *testing.T) {
 					continue
 				}
 				if copyFrom == "" {
-					copyFrom = mustBuild(t)
+					copyFrom = mustBuild(whole)
 				}
 				if dir == "" {
 					dir = mustCopy(t, copyFrom)
@@ -98,10 +99,7 @@ func TestCommandBlocks(t *testing.T) {
 // mustBuild builds the programs and returns their folder.
 func mustBuild(t *testing.T) string {
 	t.Helper()
-	bin, err := os.MkdirTemp("", "unibus-docs-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := t.TempDir()
 	cmd := exec.Command("go", "build", "-o", bin+"/", "./cmd/...")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {

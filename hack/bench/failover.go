@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bounds that failovers are judged by.
+const (
+	mostOfStock     = 0.6 // median gap of a kill, ours to stock
+	mostPlanned     = 500 * time.Millisecond
+	mostOfStockKill = 0.1 // a planned stop, to stock's kill of the stream's leader
+)
+
+// The rows of the table.
+const (
+	killStream = "kill -9 of the stream's leader: writes"
+	killMeta   = "kill -9 of the meta leader: new streams"
+	killMetaW  = "kill -9 of the meta leader: writes"
+	stopStream = "planned stop of the stream's leader: writes"
+)
+
+// failRow is what one kind of fault costs, in seconds without an acknowledgement.
+type failRow struct {
+	Fault string   `json:"fault"`
+	Ours  interval `json:"ours"`
+	Worst float64  `json:"worst"` // of ours
+	Stock interval `json:"stock"`
+	Ratio float64  `json:"ratio"` // of the medians
+	Bound string   `json:"bound,omitempty"`
+	Held  bool     `json:"held"`
+}
+
+// patient is a bus with a stream that is written to, on which faults are tried.
+type patient struct {
+	*bus
+	p   *program
+	sys *nats.Conn
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	w   *writers
+	n   int // streams made
+}
+
+const patientStream = "LEDGER"
+
+func (p *program) newPatient(ctx context.Context, b *bus) (*patient, error) {
+	t := &patient{bus: b, p: p}
+	var err error
+	if t.sys, err = b.connect(accountSystem); err != nil {
+		return nil, err
+	}
+	if t.nc, t.js, err = b.jetStream(); err != nil {
+		return nil, err
+	}
+	config := jetstream.StreamConfig{Name: patientStream, Subjects: []string{patientStream + ".>"}, Replicas: len(b.nodes), MaxBytes: 1 << 30}
+	if err := b.usable(ctx, time.Minute, t.js, config); err != nil {
+		return nil, err
+	}
+	t.w, err = startWriters(ctx, b, patientStream, 4, 2*time.Millisecond)
+	return t, err
+}
+
+func (t *patient) close() {
+	t.w.halt()
+	t.sys.Close()
+	t.nc.Close()
+	t.end()
+}
+
+// failovers tries every fault on ours and on stock in turn, round after round.
+func (p *program) failovers(ctx context.Context) ([]failRow, error) {
+	ours, stock, err := p.both(ctx, "failover", 3)
+	if err != nil {
+		return nil, err
+	}
+	gaps := map[string][]time.Duration{}
+	var patients []*patient
+	for _, b := range []*bus{ours, stock} {
+		t, err := p.newPatient(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		defer t.close()
+		patients = append(patients, t)
+	}
+	for round := range p.rounds {
+		for i := range patients {
+			t := patients[(i+round)%2]
+			if err := t.round(ctx, gaps); err != nil {
+				return nil, fmt.Errorf("%s, round %d: %w; its logs are in %s", t.label, round+1, err, p.shop.dir)
+			}
+		}
+		slog.Info("round done", "round", round+1, "of", p.rounds)
+	}
+	return judge(gaps), nil
+}
+
+func judge(gaps map[string][]time.Duration) []failRow {
+	stockKill := medianOf(seconds(gaps[killStream+" stock"])).Median
+	var rows []failRow
+	for _, f := range []string{killStream, killMeta, killMetaW, stopStream} {
+		o, s := seconds(gaps[f+" ours"]), seconds(gaps[f+" stock"])
+		r := failRow{Fault: f, Ours: medianOf(o), Stock: medianOf(s), Held: true}
+		for _, v := range o {
+			r.Worst = max(r.Worst, v)
+		}
+		r.Ratio = r.Ours.Median / r.Stock.Median
+		switch f {
+		case killStream, killMeta:
+			r.Bound, r.Held = fmt.Sprintf("ratio <= %.1f", mostOfStock), r.Ratio <= mostOfStock
+		case stopStream:
+			bound := min(mostPlanned.Seconds(), mostOfStockKill*stockKill)
+			r.Bound, r.Held = fmt.Sprintf("worst of ours <= %.3f s", bound), r.Worst <= bound
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// round tries each fault once; before each the cluster is whole and its two leaders are apart.
+func (t *patient) round(ctx context.Context, gaps map[string][]time.Duration) error {
+	note := func(fault string, d time.Duration) {
+		gaps[fault+" "+t.label] = append(gaps[fault+" "+t.label], d)
+		slog.Info("gap", "bus", t.label, "fault", fault, "seconds", d.Seconds())
+	}
+	leader, _, err := t.apart(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := t.lose(ctx, leader.kill, leader, nil)
+	if err != nil {
+		return err
+	}
+	note(killStream, d)
+
+	_, first, err := t.apart(ctx)
+	if err != nil {
+		return err
+	}
+	var assets time.Duration
+	if d, err = t.lose(ctx, first.kill, first, func(from time.Time) error {
+		err := t.usable(ctx, 2*time.Minute, t.js, t.next())
+		assets = time.Since(from)
+		return err
+	}); err != nil {
+		return err
+	}
+	note(killMeta, assets)
+	note(killMetaW, d)
+
+	if leader, _, err = t.apart(ctx); err != nil {
+		return err
+	}
+	if d, err = t.lose(ctx, leader.stop, leader, nil); err != nil {
+		return err
+	}
+	note(stopStream, d)
+	return nil
+}
+
+// next is a stream that is not there yet.
+func (t *patient) next() jetstream.StreamConfig {
+	t.n++
+	name := fmt.Sprint("NEW", t.n)
+	return jetstream.StreamConfig{Name: name, Subjects: []string{name}, MaxBytes: 1 << 20, Replicas: 1}
+}
+
+// lose ends a node, measures the gap in the writes until they go on steadily, and starts the node again. While it is
+// gone, meanwhile is called with the time of the loss.
+func (t *patient) lose(ctx context.Context, end func(), n *node, meanwhile func(from time.Time) error) (time.Duration, error) {
+	from := time.Now()
+	gone := make(chan struct{})
+	go func() { end(); close(gone) }()
+	var err error
+	if meanwhile != nil {
+		err = meanwhile(from)
+	}
+	<-gone
+	if err != nil {
+		return 0, err
+	}
+	if err := t.w.steady(ctx, from); err != nil {
+		return 0, err
+	}
+	d := t.w.gap(from)
+	return d, n.start()
+}
+
+// apart waits until the cluster is whole and sees to it that the stream's leader is not the meta leader.
+func (t *patient) apart(ctx context.Context) (leader, first *node, err error) {
+	if err := t.whole(ctx); err != nil {
+		return nil, nil, err
+	}
+	m, err := meta(t.sys)
+	if err != nil {
+		return nil, nil, err
+	}
+	if first, err = t.node(m.Leader); err != nil {
+		return nil, nil, err
+	}
+	name, _ := stream(ctx, t.js, patientStream, len(t.nodes))
+	if name != m.Leader {
+		leader, err = t.node(name)
+		return leader, first, err
+	}
+	for _, n := range t.nodes {
+		if n != first {
+			leader = n
+		}
+	}
+	if err := t.moveStream(ctx, t.nc, t.js, patientStream, leader.name); err != nil {
+		return nil, nil, err
+	}
+	return leader, first, t.whole(ctx)
+}
+
+// whole waits until nothing is missing: the meta leader, the stream's leader and each member's own word, ten times in a row.
+func (t *patient) whole(ctx context.Context) error {
+	inARow := 0
+	return until(ctx, t.label+" whole", 3*time.Minute, 200*time.Millisecond, func() bool {
+		inARow++
+		m, err := meta(t.sys)
+		_, whole := stream(ctx, t.js, patientStream, len(t.nodes))
+		if err != nil || !m.whole(len(t.nodes)) || !whole || !t.healthy() {
+			inARow = 0
+		}
+		return inARow >= 10
+	})
+}
+
+// healthy asks every member about its own replica of the stream.
+func (t *patient) healthy() bool {
+	inbox := t.sys.NewInbox()
+	sub, err := t.sys.SubscribeSync(inbox)
+	if err != nil {
+		return false
+	}
+	defer sub.Unsubscribe()
+	body := fmt.Sprintf(`{"account":%q,"stream":%q}`, accountData, patientStream)
+	if t.sys.PublishRequest("$SYS.REQ.SERVER.PING.HEALTHZ", inbox, []byte(body)) != nil {
+		return false
+	}
+	for range t.nodes {
+		m, err := sub.NextMsg(500 * time.Millisecond)
+		if err != nil {
+			return false
+		}
+		var r struct {
+			Data struct {
+				StatusCode int `json:"status_code"`
+			} `json:"data"`
+		}
+		if json.Unmarshal(m.Data, &r) != nil || r.Data.StatusCode != 200 {
+			return false
+		}
+	}
+	return true
+}

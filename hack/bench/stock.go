@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/nats-io/nats.go"
+)
+
+// stockConfig is a member's configuration as the documentation of nats-server has it, JetStream clustering and accounts
+// included; a lone server leaves the cluster block out.
+var stockConfig = template.Must(template.New("stock").Parse(`server_name: {{.Name}}
+listen: "127.0.0.1:{{.Client}}"
+tls {
+  cert_file: "{{.Files.Cert}}"
+  key_file: "{{.Files.Key}}"
+  ca_file: "{{.Files.CA}}"
+}
+jetstream {
+  store_dir: "{{.Store}}"
+}
+{{if .Routes}}cluster {
+  name: bench
+  listen: "127.0.0.1:{{.Route}}"
+  tls {
+    cert_file: "{{.Files.Cert}}"
+    key_file: "{{.Files.Key}}"
+    ca_file: "{{.Files.CA}}"
+    verify: true
+  }
+  routes: [
+{{range .Routes}}    "{{.}}"
+{{end}}  ]
+}
+{{end}}accounts {
+  SYS { users: [ { nkey: {{.System}} } ] }
+  HISTORY {
+    jetstream: enabled
+    users: [ { nkey: {{.Data}} } ]
+  }
+}
+system_account: SYS
+`))
+
+// newStock lays out a cluster of size stock servers; it starts nothing.
+func newStock(w *workshop, name string, size int) (*bus, error) {
+	b := &bus{label: "stock", login: func(account string) []nats.Option {
+		return []nats.Option{w.keys[account].option(), nats.Secure(w.clientTLS())}
+	}}
+	ports, err := freePorts(2 * size)
+	if err != nil {
+		return nil, err
+	}
+	var routes []string
+	for i := range size {
+		if size > 1 {
+			routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[size+i]))
+		}
+	}
+	for i := range size {
+		dir, err := w.folder(name, fmt.Sprint("stock-", i))
+		if err != nil {
+			return nil, err
+		}
+		n := &node{name: fmt.Sprint("stock-", i), url: fmt.Sprintf("tls://127.0.0.1:%d", ports[i]),
+			store: filepath.Join(dir, "store"), log: filepath.Join(dir, "log")}
+		var text strings.Builder
+		err = stockConfig.Execute(&text, map[string]any{"Name": n.name, "Client": ports[i], "Route": ports[size+i], "Routes": routes,
+			"Files": w.files, "Store": n.store, "System": w.keys[accountSystem].public, "Data": w.keys[accountData].public})
+		if err != nil {
+			return nil, err
+		}
+		config := filepath.Join(dir, "nats.conf")
+		if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
+			return nil, err
+		}
+		n.argv = []string{w.stock, "-c", config}
+		b.nodes = append(b.nodes, n)
+	}
+	return b, nil
+}
