@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package formation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/unibus/unibus/internal/embeddednats"
+)
+
+// probeSuffix keeps the name of a server that only looks around apart from the one it may become: a server of the same
+// name may be there, and two of one name drop each other's routes.
+const probeSuffix = "-probe"
+
+// form gives an empty disk an identity, as the configuration says.
+func (f *Formation) form(ctx context.Context) error {
+	if f.cfg.denied(f.cfg.ServerName) {
+		return refuse("give a new --server-name", "server %s was removed from the cluster, and names never come back", f.cfg.ServerName)
+	}
+	switch f.cfg.Mode {
+	case ModeFound:
+		id := f.cfg.ClusterID
+		if id == "" {
+			id = newNonce() // as random as an id must be
+		}
+		return f.become(identity{ClusterID: id, Formed: formedFound})
+	case ModeBootstrap:
+		return f.probe(ctx, f.bootstrap)
+	default:
+		return f.probe(ctx, f.join)
+	}
+}
+
+// become writes the identity that was decided on.
+func (f *Formation) become(i identity) error {
+	f.change.Lock()
+	defer f.change.Unlock()
+	i.ClusterName, i.ServerName, i.DiskID, i.State = f.cfg.ClusterName, f.cfg.ServerName, f.disk.id, stateNew
+	defer f.publish(nil)
+	return f.disk.putIdentity(i)
+}
+
+// probe runs a server that only looks around while decide does, and then becomes what was decided. The server is gone
+// before the identity is written.
+func (f *Formation) probe(ctx context.Context, decide func(context.Context, *embeddednats.Server) (identity, error)) error {
+	cfg, err := f.serverConfig(f.cfg.ServerName+probeSuffix, "", nil)
+	if err != nil {
+		return err
+	}
+	srv, err := embeddednats.Probe(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("look around: %w", err)
+	}
+	i, err := func() (identity, error) {
+		defer srv.Stop()
+		stopAnswering, err := f.answer(srv)
+		if err != nil {
+			return identity{}, err
+		}
+		defer stopAnswering()
+		return decide(ctx, srv)
+	}()
+	if err != nil {
+		return err
+	}
+	return f.become(i)
+}
+
+// seeds is the number of routes in the configuration.
+func (f *Formation) seeds() int {
+	cfg, err := f.serverConfig(f.cfg.ServerName, "", nil)
+	if err != nil {
+		return 0
+	}
+	return len(cfg.Cluster.Routes)
+}
+
+// bootstrap waits until exactly the nodes of all routes are there, none of them with a past.
+func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (identity, error) {
+	want := f.seeds()
+	if want < 2 {
+		return identity{}, refuse("set --routes to all nodes, this one included; or use --formation found for one node alone",
+			"--formation bootstrap with %d routes", want)
+	}
+	for {
+		seen, err := f.look(ctx, srv, want)
+		if err != nil {
+			return identity{}, err
+		}
+		for _, p := range seen {
+			switch {
+			case p.ClusterID != "":
+				return identity{}, refuse("join it: --formation join with a --server-name that was never used, or an order",
+					"bootstrap on an empty disk, but server %s of the cluster with id %s answers: this is no first start", p.Name, p.ClusterID)
+			case p.Seeds != want:
+				return identity{}, refuse("start all nodes with --formation bootstrap and the same --routes",
+					"server %s does not bootstrap with %d routes as this one", p.Name, want)
+			case !p.self && p.Name == f.cfg.ServerName:
+				return identity{}, refuse("give each node its own --server-name", "two nodes are called %s", p.Name)
+			}
+		}
+		if len(seen) < want {
+			if err := f.pauseFor(ctx, "bootstrap: %d of %d nodes of --routes are there: %v", len(seen), want, names(seen)); err != nil {
+				return identity{}, err
+			}
+			continue
+		}
+		// One that answers nothing but JetStream, or a leader chosen by nodes that this disk was part of, is the last
+		// thing that could be there.
+		leader, err := f.metaLeader(ctx, srv)
+		if err == nil {
+			return identity{}, refuse("join it: --formation join with a --server-name that was never used, or an order",
+				"bootstrap on an empty disk, but server %s leads a meta group of %d: this is no first start", leader.Leader.Name, leader.Size)
+		}
+		if !errors.Is(err, embeddednats.ErrNoMetaLeader) {
+			return identity{}, err
+		}
+		return identity{Formed: formedBootstrap}, nil
+	}
+}
+
+func (f *Formation) metaLeader(ctx context.Context, srv *embeddednats.Server) (embeddednats.MetaGroup, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookTime)
+	defer cancel()
+	return srv.MetaLeader(ctx)
+}
+
+// join waits until the leader of a meta group says whose it is.
+func (f *Formation) join(ctx context.Context, srv *embeddednats.Server) (identity, error) {
+	for {
+		seen, err := f.look(ctx, srv, f.seeds()+1)
+		if err != nil {
+			return identity{}, err
+		}
+		seen = slices.DeleteFunc(seen, func(p presence) bool { return p.self })
+		group, err := f.metaLeader(ctx, srv)
+		switch {
+		case ctx.Err() != nil:
+			return identity{}, ctx.Err()
+		case errors.Is(err, embeddednats.ErrNoMetaLeader) && len(seen) == 0:
+			err = f.pauseFor(ctx, "join: no cluster can be reached over --routes")
+		case errors.Is(err, embeddednats.ErrNoMetaLeader):
+			err = f.pauseFor(ctx, "join: %v answer, but no leader of a meta group", names(seen))
+		case err != nil:
+		default:
+			var i identity
+			if i, err = f.joined(group, seen); err != nil || i.ClusterID != "" {
+				return i, err
+			}
+			err = f.pauseFor(ctx, "join: the leader %s does not say its cluster id yet", group.Leader.Name)
+		}
+		if err != nil {
+			return identity{}, err
+		}
+	}
+}
+
+// joined checks what a cluster that was found says of this node. Without a cluster id in the identity it is to be asked
+// again.
+func (f *Formation) joined(group embeddednats.MetaGroup, seen []presence) (identity, error) {
+	name, id := f.cfg.ServerName, ""
+	members := []string{group.Leader.Name}
+	for _, r := range group.Replicas {
+		members = append(members, r.Name)
+	}
+	for _, p := range seen {
+		if p.Name == group.Leader.Name {
+			id = p.ClusterID
+		}
+		if p.Name == name || slices.Contains(p.Denied, name) {
+			return identity{}, refuse("give a --server-name that was never used",
+				"the disk is empty, but server %s says that %s is taken or was removed", p.Name, name)
+		}
+	}
+	if slices.Contains(members, name) {
+		return identity{}, refuse("bring the old disk back; or remove "+name+" from the cluster (unibus cluster remove) and give a --server-name that was never used",
+			"the disk is empty, but server %s is a member of the cluster", name)
+	}
+	for _, p := range seen {
+		if id != "" && p.ClusterID != "" && p.ClusterID != id {
+			return identity{}, refuse("separate them: give each its own --cluster-name and --routes",
+				"servers of two clusters answer, with ids %s and %s", id, p.ClusterID)
+		}
+	}
+	if id != "" && f.cfg.ClusterID != "" && id != f.cfg.ClusterID {
+		return identity{}, refuse("correct --routes", "the cluster has id %s, this node is configured for %s", id, f.cfg.ClusterID)
+	}
+	return identity{Formed: formedJoin, ClusterID: id}, nil
+}

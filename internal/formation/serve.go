@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package formation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/embeddednats"
+)
+
+// serve starts NATS as the disk says and returns when it is stopped: with nil when ctx ended, with the reason when it did
+// not start.
+func (f *Formation) serve(ctx context.Context) error {
+	f.change.Lock()
+	i := f.disk.identity
+	// A write that failed half way may be visible and not durable: nothing starts on it.
+	err := syncDir(f.disk.dir)
+	f.change.Unlock()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	phase, reason := v1.NodeStarting, "NATS is being started as "+i.ServerName
+	if f.repair != "" {
+		phase, reason = v1.NodeRepairing, f.repair
+	}
+	f.mu.Unlock()
+	f.say(phase, reason)
+
+	srv, err := f.start(ctx, i)
+	if err != nil {
+		return err
+	}
+	defer f.stop(ctx, srv)
+	stopAnswering, err := f.answer(srv)
+	if err != nil {
+		return err
+	}
+	defer stopAnswering()
+	if err := f.settle(ctx, srv, i); err != nil {
+		return err
+	}
+	f.set(func() {
+		f.phase, f.reason, f.repair, f.server = v1.NodeRunning, "", "", srv
+		f.runs++
+	})
+	f.log.Info("NATS runs", "server", i.ServerName, "clients", srv.ClientURL(), "routes", srv.RouteURL())
+	if f.cfg.OnServer != nil {
+		f.cfg.OnServer(srv)
+	}
+	<-ctx.Done()
+	switch why := context.Cause(ctx); {
+	case errors.Is(why, errRestart): // said by Restart
+	case errors.Is(why, errRetired):
+		f.say(v1.NodeRunning, "NATS is being stopped: "+why.Error())
+	default:
+		f.say(v1.NodeStopping, "the process ends: NATS is being stopped")
+	}
+	if f.cfg.OnStop != nil {
+		f.cfg.OnStop(srv)
+	}
+	return nil
+}
+
+// start picks the recipe by what the disk is, and by how far it came.
+func (f *Formation) start(ctx context.Context, i *identity) (*embeddednats.Server, error) {
+	cfg, err := f.serverConfig(i.ServerName, i.ClusterID, i.Routes)
+	if err != nil {
+		return nil, err
+	}
+	cfg.JetStream = true
+	switch {
+	case i.founding():
+		return embeddednats.Found(ctx, cfg)
+	case i.State == stateNew:
+		return embeddednats.Join(ctx, cfg)
+	default:
+		return embeddednats.Resume(ctx, cfg)
+	}
+}
+
+// serverConfig is the configuration's word, and over it what formation decides.
+func (f *Formation) serverConfig(name, clusterID string, routes []string) (embeddednats.ServerConfig, error) {
+	var urls []*url.URL
+	for _, r := range routes {
+		u, err := url.Parse(r)
+		if err != nil {
+			return embeddednats.ServerConfig{}, fmt.Errorf("route of the order: %w", err)
+		}
+		urls = append(urls, u)
+	}
+	cfg, err := f.cfg.Server(name, clusterID, urls)
+	if err != nil {
+		return cfg, fmt.Errorf("configure server: %w", err)
+	}
+	if cfg.Cluster == nil {
+		return cfg, errors.New("configure server: no cluster section: a standalone store could never become a cluster's")
+	}
+	cluster := *cfg.Cluster
+	cluster.Name = f.cfg.ClusterName
+	cfg.Cluster = &cluster
+	cfg.ServerName, cfg.StoreDir = name, f.disk.dir
+	cfg.Tags = append(append([]string(nil), cfg.Tags...), embeddednats.TagState+tagState(clusterID))
+	if clusterID != "" {
+		cfg.Tags = append(cfg.Tags, embeddednats.TagCluster+clusterID)
+	}
+	return cfg, nil
+}
+
+func tagState(clusterID string) string {
+	if clusterID == "" {
+		return embeddednats.StateForming
+	}
+	return embeddednats.StateMember
+}
+
+// settle makes durable what the start has achieved.
+func (f *Formation) settle(ctx context.Context, srv *embeddednats.Server, i *identity) error {
+	switch {
+	case i.State == stateComplete:
+		return nil
+	case i.Formed != formedBootstrap:
+		return f.advance(i.ClusterID, stateComplete)
+	}
+	if err := f.advance("", stateBegun); err != nil {
+		return err
+	}
+	f.say(v1.NodeStarting, "waiting for the cluster to settle and agree on its id")
+	id, err := f.agree(ctx, srv)
+	if err != nil {
+		return err
+	}
+	return f.advance(id, stateComplete)
+}
+
+// advance moves the identity's state on, leaving alone what orders changed meanwhile. A store that does not have the
+// state of a meta group yet keeps its state, since the next boot would refuse it.
+func (f *Formation) advance(clusterID, state string) error {
+	f.change.Lock()
+	defer f.change.Unlock()
+	if !f.disk.hasMeta() {
+		return fmt.Errorf("NATS runs, but %s holds no cluster state", f.disk.path(storeDir))
+	}
+	i := *f.disk.identity
+	i.ClusterID, i.State = clusterID, state
+	defer f.publish(nil)
+	return f.disk.putIdentity(i)
+}
+
+// stop ends a server. It takes its time even when the process is about to end: leaderships are handed over.
+func (f *Formation) stop(ctx context.Context, srv *embeddednats.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.cfg.StopTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		f.log.Warn("NATS did not stop in order", "error", err)
+		srv.Stop()
+	}
+	f.set(func() {
+		f.server = nil
+		if f.phase == v1.NodeRunning {
+			f.phase, f.reason = v1.NodeStarting, "NATS was stopped"
+		}
+	})
+}
