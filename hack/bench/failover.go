@@ -226,7 +226,7 @@ func (t *patient) apart(ctx context.Context) (leader, first *node, err error) {
 // whole waits until nothing is missing: the meta leader, the stream's leader and each member's own word, ten times in a row.
 func (t *patient) whole(ctx context.Context) error {
 	inARow := 0
-	return until(ctx, t.label+" whole", 3*time.Minute, 200*time.Millisecond, func() bool {
+	return until(ctx, t.label+" whole", 6*time.Minute, 200*time.Millisecond, func() bool {
 		inARow++
 		m, err := meta(t.sys)
 		_, whole := stream(ctx, t.js, patientStream, len(t.nodes))
