@@ -5,3 +5,5 @@
 // A block of commands says in its info string when it runs: "sh ci" with every make test, "sh long" with make docs-long.
 // The blocks of one file run in order, in one folder that is a fresh copy of the repository with bin/ built.
 package docs
+
+//go:generate go run ../reference ../..
