@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/url"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -42,8 +43,10 @@ type ServerConfig struct {
 	Limits  Limits
 	// Timers are Raft's. The zero value leaves the stock ones. See RaftTimers.
 	Timers RaftTimers
-	// SyncAlways makes every write durable before it is acknowledged; otherwise within two minutes.
-	SyncAlways bool
+	// SyncAlways makes every write durable before it is acknowledged. Otherwise SyncInterval is how long
+	// a write may be in memory alone, 2 minutes by default.
+	SyncAlways   bool
+	SyncInterval time.Duration
 	// Cluster is nil only for a standalone server, whose store no cluster can ever use.
 	Cluster *ClusterConfig
 	// Logger gets what the server says; nil means slog.Default().
@@ -60,6 +63,8 @@ type ClusterConfig struct {
 	Port int
 	// Routes are the members, the node itself included, as far as they are known.
 	Routes []*url.URL
+	// Advertise is the host and port that members tell each other of this node, if not its own.
+	Advertise string
 	// User and Password are the secret that all members share; both empty for none.
 	User, Password string
 	// TLS serves both ends of a route; nil for none.

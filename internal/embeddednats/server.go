@@ -5,126 +5,202 @@ package embeddednats
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
-var errSkeleton = errors.New("embeddednats: this build has no server yet")
-
 // Server is a running embedded server. Its methods may be called by several goroutines.
 type Server struct {
-	ns *server.Server
+	cfg     ServerConfig
+	ns      *server.Server
+	log     *slog.Logger
+	connect func(account string) []nats.Option
+	leaf    server.LeafNodeOpts // where and how the companion connects
+
+	ctx      context.Context // ends when the server begins to stop
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	stopping atomic.Bool
+	removed  atomic.Bool
+	store    storeState
+
+	mu    sync.Mutex
+	conns []*nats.Conn          // all that InProcess made
+	owned map[string]*nats.Conn // by account
 }
 
 // Start starts a server and returns when clients can connect; JetStream may take longer, or for ever:
-// see Found, Resume and Join.
-func Start(ctx context.Context, cfg ServerConfig) (*Server, error) { return nil, errSkeleton }
+// see Found, Resume and Join. A port that is in use is told at once. The context bounds the start only.
+func Start(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	cfg, err := cfg.prepare()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, cfg, nil)
+}
 
-// Found makes an empty store that of a cluster of one. Killed at any point and called again it finishes.
-func Found(ctx context.Context, cfg ServerConfig) (*Server, error) { return nil, errSkeleton }
+// Probe starts a server without JetStream, to look around. Its name must not be that of another
+// server that may run: of two, each refuses routes to the other.
+func Probe(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	cfg.JetStream = false
+	return Start(ctx, cfg)
+}
 
-// Resume starts a server with what its store holds, and helps it as long as it is alone.
-// It returns when clients can connect.
-func Resume(ctx context.Context, cfg ServerConfig) (*Server, error) { return nil, errSkeleton }
+// start starts a server with a prepared configuration.
+func start(ctx context.Context, cfg ServerConfig, more func(*server.Options)) (*Server, error) {
+	o, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	if more != nil {
+		more(o)
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger.With("server", cfg.ServerName), connect: cfg.Connect, owned: map[string]*nats.Conn{}}
+	auth := cfg.Auth
+	if auth == nil {
+		open := newOpenAuth()
+		auth, s.connect = open, open.connectOptions
+	}
+	o.CustomClientAuthentication = auth
+	cfg.Timers.apply(s.log)
+	if s.ns, err = server.NewServer(o); err != nil {
+		return nil, fmt.Errorf("embedded server %s: %w", cfg.ServerName, err)
+	}
+	auth.Bind(s.ns)
+	s.store.failed = make(chan struct{})
+	log := newBridge(s.log, s.listen)
+	s.ns.SetLoggerV2(log, cfg.Debug, false, false)
+	if err := launch(ctx, s.ns, log); err != nil {
+		return nil, fmt.Errorf("embedded server %s: %w", cfg.ServerName, err)
+	}
+	s.leaf = o.LeafNode
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if cfg.JetStream {
+		s.wg.Go(s.watchStore)
+	}
+	if a := s.ns.MonitorAddr(); a != nil {
+		s.log.Info("monitoring is open", "url", "http://"+a.String())
+	}
+	return s, nil
+}
 
-// Join starts a server whose routes must include the node itself (ErrNotInRoutes).
-func Join(ctx context.Context, cfg ServerConfig) (*Server, error) { return nil, errSkeleton }
-
-// Probe starts a server without JetStream, to look around.
-func Probe(ctx context.Context, cfg ServerConfig) (*Server, error) { return nil, errSkeleton }
+// launch starts the server and returns when it listens, or after it has been shut down again.
+func launch(ctx context.Context, ns *server.Server, log *bridge) error {
+	started := make(chan struct{})
+	go func() { ns.Start(); close(started) }() // it returns once the store has been read, which may take minutes
+	give := func(err error) error {
+		ns.Shutdown()
+		<-started
+		ns.WaitForShutdown()
+		return err
+	}
+	select {
+	case <-started:
+	case err := <-log.fatal:
+		return give(err)
+	case <-ctx.Done():
+		return give(fmt.Errorf("starting: %w", context.Cause(ctx)))
+	}
+	for deadline := time.Now().Add(30 * time.Second); !ns.ReadyForConnections(50 * time.Millisecond); {
+		select {
+		case err := <-log.fatal:
+			return give(err)
+		case <-ctx.Done():
+			return give(fmt.Errorf("opening its ports: %w", context.Cause(ctx)))
+		default:
+		}
+		if time.Now().After(deadline) {
+			return give(errors.New("its ports did not open within 30 s"))
+		}
+	}
+	select {
+	case err := <-log.fatal:
+		return give(err)
+	default:
+		return nil
+	}
+}
 
 // Unwrap returns the nats-server within.
 func (s *Server) Unwrap() *server.Server { return s.ns }
 
 // Name is the server's name.
-func (s *Server) Name() string { return s.ns.Name() }
+func (s *Server) Name() string { return s.cfg.ServerName }
 
 // ClientURL is where clients connect.
 func (s *Server) ClientURL() string { return s.ns.ClientURL() }
 
 // RouteURL is where other servers connect, empty without a cluster.
-func (s *Server) RouteURL() string { return "" }
-
-// InProcess connects to an account without the network. The caller closes the connection.
-func (s *Server) InProcess(account string) (*nats.Conn, error) { return nil, errSkeleton }
-
-// Meta is this server's own view of the meta group, ok false if it has none.
-// Members are server names, sorted; one that was never seen by this server is told by its id.
-func (s *Server) Meta() (leader string, size int, members []string, ok bool) {
-	return "", 0, nil, false
+func (s *Server) RouteURL() string {
+	if s.cfg.Cluster == nil {
+		return ""
+	}
+	return s.cfg.Cluster.self().String()
 }
 
-// Removed says whether the server was removed from the meta group since it was started.
-func (s *Server) Removed() bool { return false }
-
-// ServerInfo is what a server tells of itself.
-type ServerInfo struct {
-	Name      string
-	ID        string
-	Cluster   string
-	Version   string
-	Tags      []string
-	JetStream bool
+// InProcess connects to an account without the network. The connection ends with the server, or
+// before if the caller closes it.
+func (s *Server) InProcess(account string) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(s.cfg.ServerName + " itself"), nats.InProcessServer(s.ns), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			s.log.Debug("in-process connection", "account", account, "error", err)
+		}),
+	}
+	nc, err := nats.Connect("", append(opts, s.connect(account)...)...)
+	if err != nil {
+		return nil, fmt.Errorf("in-process connection of %s to account %s: %w", s.cfg.ServerName, account, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		nc.Close()
+		return nil, fmt.Errorf("in-process connection of %s: the server is stopping", s.cfg.ServerName)
+	}
+	s.conns = append(s.conns, nc)
+	return nc, nil
 }
 
-// Tag returns what follows the prefix in the first tag that has it.
-func (i ServerInfo) Tag(prefix string) (string, bool) { return "", false }
-
-// Servers asks all servers that this one has routes to, and itself, for the time of wait at most.
-func (s *Server) Servers(ctx context.Context) ([]ServerInfo, error) { return nil, errSkeleton }
-
-// MetaGroup is the meta group as its leader sees it.
-type MetaGroup struct {
-	Leader   ServerInfo
-	Size     int
-	Replicas []MetaReplica
+// own is the connection for this package's own requests to an account.
+func (s *Server) own(account string) (*nats.Conn, error) {
+	s.mu.Lock()
+	nc := s.owned[account]
+	s.mu.Unlock()
+	if nc != nil && !nc.IsClosed() {
+		return nc, nil
+	}
+	nc, err := s.InProcess(account)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owned[account] = nc // a second one, made at the same time, is closed with the server like any other
+	return nc, nil
 }
 
-// MetaReplica is a member of the meta group other than the leader.
-type MetaReplica struct {
-	Name    string
-	Peer    string
-	Current bool
-	Offline bool
-	Active  time.Duration
-	Lag     uint64
+// Stop stops the server at once, without handing anything over, and waits until nothing is left of it.
+func (s *Server) Stop() { s.stop(s.ns.Shutdown) }
+
+func (s *Server) stop(shutdown func()) {
+	s.mu.Lock()
+	s.stopping.Store(true)
+	conns := s.conns
+	s.conns, s.owned = nil, map[string]*nats.Conn{}
+	s.mu.Unlock()
+	s.cancel()
+	for _, nc := range conns {
+		nc.Close()
+	}
+	shutdown()
+	s.ns.Shutdown() // nothing to do, unless the way to it was cut short
+	s.ns.WaitForShutdown()
+	s.wg.Wait()
 }
-
-// ErrNoMetaLeader means that no server said it leads the meta group.
-var ErrNoMetaLeader = errors.New("no server answers as the leader of the meta group")
-
-// ErrNotInRoutes means that a joiner's routes leave itself out.
-var ErrNotInRoutes = errors.New("the routes leave the node itself out")
-
-// MetaLeader asks all servers, of which the leader of the meta group alone answers.
-// Without an answer it returns ErrNoMetaLeader.
-func (s *Server) MetaLeader(ctx context.Context) (MetaGroup, error) { return MetaGroup{}, errSkeleton }
-
-// Healthy says whether this server calls itself healthy, and if not why.
-func (s *Server) Healthy() (ok bool, reason string) { return false, "" }
-
-// MetaHealthy says whether this server's meta group is usable: the thing to wait for before a bucket is opened.
-func (s *Server) MetaHealthy() (ok bool, reason string) { return false, "" }
-
-// InSync says whether all that this server holds is in sync with its leaders, by both witnesses, at this moment.
-func (s *Server) InSync(ctx context.Context) (ok bool, reason string) { return false, "" }
-
-// SafeToRestart says whether another server can be restarted without a loss of quorum.
-func (s *Server) SafeToRestart(ctx context.Context) (ok bool, reason string) { return false, "" }
-
-// StepDown gives up every leadership that this server has.
-func (s *Server) StepDown(ctx context.Context) error { return errSkeleton }
-
-// Shutdown hands over every leadership, tells clients to go, and stops the server.
-func (s *Server) Shutdown(ctx context.Context) error { return errSkeleton }
-
-// Stop stops the server at once, without handing anything over.
-func (s *Server) Stop() {}
-
-// StoreError is the first sign that the server can no longer write its store, nil while all is well.
-func (s *Server) StoreError() error { return nil }
-
-// StoreFailed is closed once StoreError is not nil.
-func (s *Server) StoreFailed() <-chan struct{} { return nil }

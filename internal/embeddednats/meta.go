@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embeddednats
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Meta is this server's own view of the meta group, which needs neither a leader nor a connection; ok
+// is false if it has none. Members are server names, sorted; one that this server has not met since
+// its start is told by its id, for which PeerID serves. A server that was removed is not among them.
+func (s *Server) Meta() (leader string, size int, members []string, ok bool) {
+	i, err := s.ns.Jsz(nil)
+	if err != nil || i.Meta == nil {
+		return "", 0, nil, false
+	}
+	for _, r := range i.Meta.Replicas {
+		members = append(members, cmp.Or(r.Name, r.Peer))
+	}
+	if i.Meta.Leader != "" {
+		members = append(members, i.Meta.Leader)
+	}
+	if !s.Removed() {
+		members = append(members, s.cfg.ServerName)
+	}
+	slices.Sort(members)
+	return i.Meta.Leader, i.Meta.Size, slices.Compact(members), true
+}
+
+// PeerID returns the id that a server of this name has in Raft groups.
+func PeerID(name string) string { return peerID(name) }
+
+func peerID(name string) string {
+	const alphabet, length = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 8
+	sum := sha256.Sum256([]byte(name))
+	for i := range length {
+		sum[i] = alphabet[int(sum[i])%len(alphabet)]
+	}
+	return string(sum[:length])
+}
+
+// Removed says whether the server was removed from the meta group since it was started. It then runs
+// without JetStream until it is stopped; its name must not be used again.
+func (s *Server) Removed() bool {
+	if s.removed.Load() {
+		return true
+	}
+	if !s.cfg.JetStream || s.cfg.Cluster == nil || s.stopping.Load() || s.ns.JetStreamEnabled() {
+		return false
+	}
+	_, err := os.Stat(metaFolder(s.cfg.StoreDir)) // a server that was removed deletes it, one that can't write keeps it
+	return os.IsNotExist(err)
+}
+
+// Healthy says whether this server calls itself healthy, and if not why. After a partition it may say
+// so while a stream is stuck: what decides something asks InSync or SafeToRestart.
+func (s *Server) Healthy() (ok bool, reason string) { return s.health(&server.HealthzOptions{}) }
+
+// MetaHealthy says whether this server's meta group is usable: the thing to wait for before a bucket is opened.
+func (s *Server) MetaHealthy() (ok bool, reason string) {
+	return s.health(&server.HealthzOptions{JSMetaOnly: true})
+}
+
+func (s *Server) health(o *server.HealthzOptions) (bool, string) {
+	h := s.ns.Healthz(o)
+	return h.StatusCode == 200, h.Error
+}
+
+// ErrNoMetaLeader means that no server said it leads the meta group.
+var ErrNoMetaLeader = errors.New("no server answers as the leader of the meta group")
+
+// MetaGroup is the meta group as its leader sees it.
+type MetaGroup struct {
+	Leader   ServerInfo
+	Size     int
+	Replicas []Replica
+}
+
+// Replica is a member of a Raft group other than the leader, as the leader sees it.
+type Replica struct {
+	Name    string
+	Peer    string // its id in Raft groups, PeerID(Name)
+	Current bool
+	Offline bool
+	Active  time.Duration // since it was last heard of
+	Lag     uint64
+}
+
+func replicas(in []*server.PeerInfo) []Replica {
+	var out []Replica
+	for _, r := range in {
+		out = append(out, Replica{Name: r.Name, Peer: r.Peer, Current: r.Current, Offline: r.Offline, Active: r.Active, Lag: r.Lag})
+	}
+	return out
+}
+
+// MetaLeader asks all servers, of which the leader of the meta group alone answers. Without an answer
+// within a second, or before the context ends, it returns ErrNoMetaLeader. A leader that a partition
+// has cut off may answer for up to 20 s.
+func (s *Server) MetaLeader(ctx context.Context) (MetaGroup, error) {
+	var g *MetaGroup
+	err := s.ask(ctx, "JSZ", map[string]any{"leader_only": true}, func(a answer) bool {
+		var i server.JSInfo
+		if a.Error == nil && json.Unmarshal(a.Data, &i) == nil && i.Meta != nil {
+			g = &MetaGroup{Leader: a.Server, Size: i.Meta.Size, Replicas: replicas(i.Meta.Replicas)}
+		}
+		return g != nil
+	})
+	switch {
+	case g != nil:
+		return *g, nil
+	case err != nil:
+		return MetaGroup{}, err
+	}
+	return MetaGroup{}, ErrNoMetaLeader
+}
+
+// moveLeader asks the leader of a group to hand over to the named server.
+func (s *Server) moveLeader(ctx context.Context, account, subject, to string) error {
+	return s.api(ctx, account, subject, map[string]any{"placement": map[string]string{"preferred": to}})
+}
+
+// removeServer takes a server out of the meta group.
+func (s *Server) removeServer(ctx context.Context, name string) error {
+	return s.api(ctx, AccountSystem, "$JS.API.SERVER.REMOVE", map[string]string{"peer": name})
+}
+
+// api sends a request of the JetStream API. Nobody answers while the group has no leader.
+func (s *Server) api(ctx context.Context, account, subject string, body any) error {
+	nc, err := s.own(account)
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, subject, payload)
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	var r server.ApiResponse
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	if r.Error != nil {
+		return fmt.Errorf("%s: %w", subject, r.Error)
+	}
+	return nil
+}
