@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reference writes docs/refusals.md and docs/metrics.md from the sources: every refusal and every call for a person with its remedy,
-// and every metric. None can be forgotten, and none can differ from what the programs say.
+// Command reference writes docs/refusals.md, docs/metrics.md and docs/configuration.md from the sources: every refusal and every
+// call for a person with its remedy, every metric, every setting. None can be forgotten, and none can differ from what the programs say.
 //
 //	reference ROOT-OF-THE-REPOSITORY
 package main
@@ -19,9 +19,16 @@ type chapter struct {
 	dir, call    string
 	// remedy and message are the places of the arguments; remedy is -1 when the message has it.
 	remedy, message int
+	// flagged is set where the first argument is the flag that is in front of the message.
+	flagged bool
 }
 
 var chapters = []chapter{
+	{
+		title: "A node refuses a configuration",
+		about: "`membershipd` ends with one line for each problem, before it has touched anything.",
+		dir:   "internal/daemonconfig", call: "refuse", remedy: 1, message: 2, flagged: true,
+	},
 	{
 		title: "A node refuses a disk or a way to form",
 		about: "`membershipd` ends with this message and leaves the disk as it is. Trying again does not help.",
@@ -80,5 +87,8 @@ func run(args []string) error {
 	if err := os.WriteFile(filepath.Join(args[0], "docs", "refusals.md"), []byte(out.String()), 0o644); err != nil {
 		return err
 	}
-	return writeMetrics(args[0])
+	if err := writeMetrics(args[0]); err != nil {
+		return err
+	}
+	return writeConfiguration(args[0])
 }

@@ -56,13 +56,22 @@ func (c chapter) rows(root string) (rows []string, err error) {
 }
 
 func (c chapter) is(call *ast.CallExpr) bool {
-	name, ok := call.Fun.(*ast.Ident)
-	return ok && name.Name == c.call && len(call.Args) > max(c.remedy, c.message)
+	var name *ast.Ident
+	switch fun := call.Fun.(type) {
+	case *ast.Ident:
+		name = fun
+	case *ast.SelectorExpr:
+		name = fun.Sel
+	}
+	return name != nil && name.Name == c.call && len(call.Args) > max(c.remedy, c.message)
 }
 
 // row is empty for a call that only hands on the text of another.
 func (c chapter) row(texts map[string]string, args []ast.Expr) string {
 	says := readable(text(texts, args[c.message]))
+	if c.flagged {
+		says = "--" + text(texts, args[0]) + ": " + says
+	}
 	if strings.Trim(says, "… ") == "" {
 		return ""
 	}
@@ -114,11 +123,15 @@ func text(texts map[string]string, e ast.Expr) string {
 		if s, ok := texts[e.Name]; ok {
 			return s
 		}
+	case *ast.CallExpr: // the format of a Sprintf
+		if fun, ok := e.Fun.(*ast.SelectorExpr); ok && fun.Sel.Name == "Sprintf" && len(e.Args) > 0 {
+			return text(texts, e.Args[0])
+		}
 	}
 	return unknown
 }
 
-var verb = regexp.MustCompile(`%[#+]?[a-z]`)
+var verb = regexp.MustCompile(`%[0-9#+]*[a-z]`)
 
 // readable puts the sign for unknown in place of verbs and makes the text fit for a table. A run of unknowns is one.
 func readable(s string) string {
