@@ -59,18 +59,18 @@ func New() *Network {
 	return n
 }
 
-// Door makes the door of a node, whose own address is to, and returns the address that the others dial.
-func (n *Network) Door(name, to string) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// Door opens the door of a node at an address that the others dial; the node's own address is to.
+func (n *Network) Door(name, at, to string) error {
+	l, err := net.Listen("tcp", at)
 	if err != nil {
-		return "", fmt.Errorf("door of %s: %w", name, err)
+		return fmt.Errorf("door of %s: %w", name, err)
 	}
 	d := &door{l, name, to}
 	n.mu.Lock()
 	n.doors[name] = d
 	n.mu.Unlock()
 	n.wg.Go(func() { n.accept(d) })
-	return l.Addr().String(), nil
+	return nil
 }
 
 // Process says which process is the node now.

@@ -39,6 +39,16 @@ func mustEcho(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// mustDoor opens the door of an echoing node.
+func mustDoor(t *testing.T, n *cut.Network, name string) string {
+	t.Helper()
+	addr := fmt.Sprintf("127.0.0.1:%d", natstest.MustFreePort(t))
+	if err := n.Door(name, addr, mustEcho(t)); err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
 type line struct {
 	net.Conn
 	r *bufio.Reader
@@ -75,14 +85,7 @@ func TestCut(t *testing.T) {
 		t.Run(who, func(t *testing.T) {
 			n := cut.New()
 			defer n.Close()
-			addr, err := n.Door("b", mustEcho(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			other, err := n.Door("c", mustEcho(t))
-			if err != nil {
-				t.Fatal(err)
-			}
+			addr, other := mustDoor(t, n, "b"), mustDoor(t, n, "c")
 			n.Process("a", os.Getpid())
 
 			l := mustDial(t, addr)

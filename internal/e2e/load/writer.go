@@ -39,6 +39,8 @@ type WriterConfig struct {
 	Stream Stream
 	// Count is the number of writers.
 	Count int
+	// First is the number of the first of them: writers that follow others on a stream need numbers of their own.
+	First int
 	// Pause is the time between two writes of a writer.
 	Pause time.Duration
 	// Connect makes a connection in the stream's account.
@@ -56,7 +58,7 @@ func Start(c WriterConfig) (*Writers, error) {
 			return nil, fmt.Errorf("connect writer %d of %s: %w", i, c.Stream.Name, err)
 		}
 		w.conns = append(w.conns, nc)
-		w.done.Go(func() { w.write(ctx, nc, i, c.Pause) })
+		w.done.Go(func() { w.write(ctx, nc, c.First+i, c.Pause) })
 	}
 	return w, nil
 }

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/unibus/unibus/internal/e2e/proc"
+)
+
+// driveLimit is how long one run of the driver may take before it is given up and run again.
+const driveLimit = 90 * time.Second
+
+// change creates, grows or shrinks the cluster with the real command, while the fault befalls it.
+func (s *soak) change(ctx context.Context, name string, size int, f Fault) error {
+	from := s.size
+	return s.step(ctx, name, size, f, func(ctx context.Context) error {
+		if f.Kind.planned() {
+			if f.Kind != nothing {
+				return fmt.Errorf("there is no change with %v", f)
+			}
+			return s.drive(ctx, name, size)
+		}
+		d, err := s.driver(ctx, name, size)
+		if err != nil {
+			return err
+		}
+		defer d.Kill()
+		if f.Kind == twoDrivers {
+			second, err := s.driver(ctx, name, size)
+			if err != nil {
+				return err
+			}
+			defer second.Kill()
+			defer s.await(ctx, second, name)
+		}
+		if f.Step != "" {
+			e := regexp.MustCompile(`\b` + f.Step + `\b`)
+			if !d.AwaitOutput(ctx, e) {
+				s.say("    the driver never said %s", f.Step)
+			}
+		}
+		if !sleep(ctx, f.Delay) {
+			return ctx.Err()
+		}
+		if err := s.amid(ctx, d, name, from, f); err != nil {
+			return err
+		}
+		s.await(ctx, d, name)
+		return s.drive(ctx, name, size)
+	})
+}
+
+// amid does what the fault of a change is.
+func (s *soak) amid(ctx context.Context, d *proc.Process, name string, from int, f Fault) error {
+	running := d.Running()
+	if !running {
+		s.say("    %v comes after the driver has ended", f)
+	}
+	switch f.Kind {
+	case killDriver:
+		d.Kill()
+		return nil
+	case killBoth:
+		d.Kill()
+		return s.befall(ctx, f)
+	case twoDrivers:
+		return nil
+	case cancel:
+		d.Kill()
+		s.say("    turned back to %d", from)
+		return s.drive(ctx, back(name), from)
+	}
+	return s.befall(ctx, f)
+}
+
+func back(name string) string {
+	if name == "grow" {
+		return "shrink"
+	}
+	return "grow"
+}
+
+// driver starts the command.
+func (s *soak) driver(ctx context.Context, name string, size int) (*proc.Process, error) {
+	switch name {
+	case "create":
+		return s.bus.Drive(ctx, s.bus.Create(s.bus.Places[0])...)
+	case "grow":
+		return s.bus.Drive(ctx, s.bus.Grow(size)...)
+	}
+	return s.bus.Drive(ctx, s.bus.Shrink(size)...)
+}
+
+// await waits for a run of the driver, and tells how it failed, if it did: it will be run again.
+func (s *soak) await(ctx context.Context, d *proc.Process, name string) {
+	ctx, cancel := context.WithTimeout(ctx, driveLimit)
+	defer cancel()
+	if err := d.Wait(ctx); err != nil {
+		s.say("    %s: %v: %s", name, err, lastLine(d.Output()))
+	}
+}
+
+// drive runs the command until it has done what was wished.
+func (s *soak) drive(ctx context.Context, name string, size int) error {
+	for n := 1; ; n++ {
+		d, err := s.driver(ctx, name, size)
+		if err != nil {
+			return err
+		}
+		one, stop := context.WithTimeout(ctx, driveLimit)
+		err = d.Wait(one)
+		stop()
+		if err == nil {
+			return nil
+		}
+		s.say("    %s, run %d: %v: %s", name, n, err, lastLine(d.Output()))
+		if !sleep(ctx, time.Second) {
+			return fmt.Errorf("%s to %d: %w: %s", name, size, err, lastLine(d.Output()))
+		}
+	}
+}
+
+// repair lets the command bring the cluster to the size that it should have.
+func (s *soak) repair(ctx context.Context, size int) error {
+	name := "grow"
+	if size == 1 {
+		name = "shrink"
+	}
+	return s.drive(ctx, name, size)
+}

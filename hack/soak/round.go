@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/unibus/unibus/internal/e2e/bus"
+	"github.com/unibus/unibus/internal/e2e/cut"
+	"github.com/unibus/unibus/internal/e2e/load"
+)
+
+// account is where the streams are.
+const account = "HISTORY"
+
+func (s *soak) round(ctx context.Context, r Round) error {
+	if r.Fresh {
+		if err := s.renew(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := s.step(ctx, "alone", 1, r.Alone, func(ctx context.Context) error { return s.befall(ctx, r.Alone) }); err != nil {
+		return err
+	}
+	if err := s.change(ctx, "grow", r.Top, r.Grow); err != nil {
+		return err
+	}
+	if err := s.step(ctx, "full", r.Top, r.Full, func(ctx context.Context) error { return s.befall(ctx, r.Full) }); err != nil {
+		return err
+	}
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	if r.Stray {
+		if err := s.stray(ctx, r.Number); err != nil {
+			return err
+		}
+	}
+	if err := s.change(ctx, "shrink", 1, r.Shrink); err != nil {
+		return err
+	}
+	return s.verify(ctx)
+}
+
+// step does something to the cluster, and waits until it is well again. It is planned when the fault is none.
+func (s *soak) step(ctx context.Context, name string, size int, f Fault, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
+	defer cancel()
+	began := time.Now()
+	healed := func() {}
+	if !f.Kind.planned() {
+		healed = s.ledger.Fault()
+	}
+	defer healed() // again is harmless; this one is for errors
+	if err := do(ctx); err != nil {
+		return fmt.Errorf("%s (%v): %w", name, f, err)
+	}
+	done := time.Since(began)
+	if !f.Kind.planned() {
+		if err := s.repair(ctx, size); err != nil {
+			return fmt.Errorf("%s (%v): %w", name, f, err)
+		}
+	}
+	s.size = size
+	if err := s.settle(ctx, size); err != nil {
+		return fmt.Errorf("%s (%v): %w", name, f, err)
+	}
+	healed()
+	all, planned := s.ledger.Longest(began)
+	s.say("  %-6s %d (%v): done in %v, well after %v, longest gap %v, planned %v", name, size, f, done.Round(time.Millisecond),
+		time.Since(began).Round(time.Millisecond), all.Length().Round(time.Millisecond), planned.Length().Round(time.Millisecond))
+	if planned.Length() > maxPlannedGap {
+		s.say("  TOO LONG: %v", planned)
+	}
+	return nil
+}
+
+// settle waits until the cluster has that many members, all streams are in sync on all of them, and all are written.
+func (s *soak) settle(ctx context.Context, size int) error {
+	if len(s.work) == 0 {
+		return nil
+	}
+	sys, err := s.bus.Connect("SYS", 0)
+	if err != nil {
+		return err
+	}
+	defer sys.Close()
+	app, err := s.bus.Connect(account, 0)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	asked := time.Now()
+	return s.until(ctx, "the cluster to settle", func() string {
+		if time.Since(asked) > 10*time.Second { // the one that it is connected to may be no member any more
+			asked = time.Now()
+			_, _ = sys.ForceReconnect(), app.ForceReconnect() // failing, it goes on trying
+		}
+		if why := load.Unsettled(sys, app, account, s.streams(), size); why != "" {
+			return why
+		}
+		for _, w := range s.work {
+			if last := s.ledger.LastAck(w.stream.Name); time.Since(last) > 500*time.Millisecond {
+				return fmt.Sprintf("%s has acknowledged nothing since %v", w.stream.Name, last.Format(time.TimeOnly))
+			}
+		}
+		return ""
+	})
+}
+
+func (s *soak) until(ctx context.Context, what string, wrong func() string) error {
+	for {
+		w := wrong()
+		if w == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %s: %w", what, w, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// renew verifies and throws away the cluster, if there is one, and creates another.
+func (s *soak) renew(ctx context.Context, r Round) error {
+	if err := s.retire(ctx); err != nil {
+		return err
+	}
+	s.lives++
+	if err := os.MkdirAll(s.lifeDir(), 0o700); err != nil {
+		return fmt.Errorf("folder of cluster %d: %w", s.lives, err)
+	}
+	s.doors = cut.New()
+	var err error
+	if s.bus, err = bus.New(ctx, bus.Config{Dir: s.lifeDir(), Bin: s.cfg.Bin, Places: places, Doors: s.doors}); err != nil {
+		return err
+	}
+	for _, p := range s.bus.Places {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	s.size = 1
+	if err := s.change(ctx, "create", 1, r.Create); err != nil {
+		return err
+	}
+	return s.employ(ctx, load.Stream{Name: "SOAK"}, load.Stream{Name: "KV_soak"})
+}
+
+// retire ends the current cluster, whose writes have been verified.
+func (s *soak) retire(ctx context.Context) error {
+	if s.bus == nil {
+		return nil
+	}
+	s.rest()
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	s.tally()
+	for _, w := range s.work {
+		s.ledger.Forget(w.stream.Name)
+	}
+	s.work = nil
+	s.bus.Close()
+	s.doors.Close()
+	s.bus, s.doors = nil, nil
+	if !s.cfg.Keep {
+		return os.RemoveAll(s.lifeDir())
+	}
+	return nil
+}
+
+// verify reads everything back from each replica of each stream.
+func (s *soak) verify(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
+	defer cancel()
+	nc, err := s.bus.Connect(account, 0)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	began := time.Now()
+	var told []string
+	for _, w := range s.work {
+		v, err := s.ledger.Verify(ctx, nc, w.stream, 1)
+		if err != nil {
+			return err
+		}
+		for _, m := range v.Misses {
+			s.say("  %v", m)
+		}
+		for _, d := range v.Duplicates {
+			s.say("  %v", d)
+		}
+		s.sums.Lost += v.Lost()
+		s.sums.Duplicated += len(v.Duplicates)
+		told = append(told, fmt.Sprintf("%s %d messages on %d replicas", w.stream.Name, v.Read, len(v.Replicas)))
+	}
+	s.say("  read back in %v: %s; lost %d duplicated %d", time.Since(began).Round(time.Millisecond), strings.Join(told, ", "), s.sums.Lost, s.sums.Duplicated)
+	if s.sums.Lost > 0 || s.sums.Duplicated > 0 {
+		return errors.New("a write is lost or stored twice")
+	}
+	return nil
+}
