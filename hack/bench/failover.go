@@ -4,12 +4,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -39,43 +37,6 @@ type failRow struct {
 	Held  bool     `json:"held"`
 }
 
-// patient is a bus with a stream that is written to, on which faults are tried.
-type patient struct {
-	*bus
-	p   *program
-	sys *nats.Conn
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	w   *writers
-	n   int // streams made
-}
-
-const patientStream = "LEDGER"
-
-func (p *program) newPatient(ctx context.Context, b *bus) (*patient, error) {
-	t := &patient{bus: b, p: p}
-	var err error
-	if t.sys, err = b.connect(accountSystem); err != nil {
-		return nil, err
-	}
-	if t.nc, t.js, err = b.jetStream(); err != nil {
-		return nil, err
-	}
-	config := jetstream.StreamConfig{Name: patientStream, Subjects: []string{patientStream + ".>"}, Replicas: len(b.nodes), MaxBytes: 1 << 30}
-	if err := b.usable(ctx, time.Minute, t.js, config); err != nil {
-		return nil, err
-	}
-	t.w, err = startWriters(ctx, b, patientStream, 4, 2*time.Millisecond)
-	return t, err
-}
-
-func (t *patient) close() {
-	t.w.halt()
-	t.sys.Close()
-	t.nc.Close()
-	t.end()
-}
-
 // failovers tries every fault on ours and on stock in turn, round after round.
 func (p *program) failovers(ctx context.Context) ([]failRow, error) {
 	ours, stock, err := p.both(ctx, "failover", 3)
@@ -100,6 +61,9 @@ func (p *program) failovers(ctx context.Context) ([]failRow, error) {
 			}
 		}
 		slog.Info("round done", "round", round+1, "of", p.rounds)
+	}
+	for _, t := range patients {
+		slog.Info("restarts to make it whole", "bus", t.label, "restarts", t.nursed)
 	}
 	return judge(gaps), nil
 }
@@ -177,6 +141,7 @@ func (t *patient) next() jetstream.StreamConfig {
 // lose ends a node, measures the gap in the writes until they go on steadily, and starts the node again. While it is
 // gone, meanwhile is called with the time of the loss.
 func (t *patient) lose(ctx context.Context, end func(), n *node, meanwhile func(from time.Time) error) (time.Duration, error) {
+	pause(ctx, time.Second) // so that the writers are at work
 	from := time.Now()
 	gone := make(chan struct{})
 	go func() { end(); close(gone) }()
@@ -193,75 +158,4 @@ func (t *patient) lose(ctx context.Context, end func(), n *node, meanwhile func(
 	}
 	d := t.w.gap(from)
 	return d, n.start()
-}
-
-// apart waits until the cluster is whole and sees to it that the stream's leader is not the meta leader.
-func (t *patient) apart(ctx context.Context) (leader, first *node, err error) {
-	if err := t.whole(ctx); err != nil {
-		return nil, nil, err
-	}
-	m, err := meta(t.sys)
-	if err != nil {
-		return nil, nil, err
-	}
-	if first, err = t.node(m.Leader); err != nil {
-		return nil, nil, err
-	}
-	name, _ := stream(ctx, t.js, patientStream, len(t.nodes))
-	if name != m.Leader {
-		leader, err = t.node(name)
-		return leader, first, err
-	}
-	for _, n := range t.nodes {
-		if n != first {
-			leader = n
-		}
-	}
-	if err := t.moveStream(ctx, t.nc, t.js, patientStream, leader.name); err != nil {
-		return nil, nil, err
-	}
-	return leader, first, t.whole(ctx)
-}
-
-// whole waits until nothing is missing: the meta leader, the stream's leader and each member's own word, ten times in a row.
-func (t *patient) whole(ctx context.Context) error {
-	inARow := 0
-	return until(ctx, t.label+" whole", 6*time.Minute, 200*time.Millisecond, func() bool {
-		inARow++
-		m, err := meta(t.sys)
-		_, whole := stream(ctx, t.js, patientStream, len(t.nodes))
-		if err != nil || !m.whole(len(t.nodes)) || !whole || !t.healthy() {
-			inARow = 0
-		}
-		return inARow >= 10
-	})
-}
-
-// healthy asks every member about its own replica of the stream.
-func (t *patient) healthy() bool {
-	inbox := t.sys.NewInbox()
-	sub, err := t.sys.SubscribeSync(inbox)
-	if err != nil {
-		return false
-	}
-	defer sub.Unsubscribe()
-	body := fmt.Sprintf(`{"account":%q,"stream":%q}`, accountData, patientStream)
-	if t.sys.PublishRequest("$SYS.REQ.SERVER.PING.HEALTHZ", inbox, []byte(body)) != nil {
-		return false
-	}
-	for range t.nodes {
-		m, err := sub.NextMsg(500 * time.Millisecond)
-		if err != nil {
-			return false
-		}
-		var r struct {
-			Data struct {
-				StatusCode int `json:"status_code"`
-			} `json:"data"`
-		}
-		if json.Unmarshal(m.Data, &r) != nil || r.Data.StatusCode != 200 {
-			return false
-		}
-	}
-	return true
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,6 +18,7 @@ const attempt = 250 * time.Millisecond
 // writers write to one stream without a pause, each on a connection of its own, and note when each write was
 // acknowledged. A write keeps its message id over all its attempts.
 type writers struct {
+	rest  atomic.Int64 // between two writes of one writer, in nanoseconds
 	mu    sync.Mutex
 	acks  []time.Time
 	stop  context.CancelFunc
@@ -27,6 +29,7 @@ type writers struct {
 func startWriters(ctx context.Context, b *bus, stream string, count int, rest time.Duration) (*writers, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &writers{stop: cancel}
+	w.rest.Store(int64(rest))
 	for i := range count {
 		nc, js, err := b.jetStream()
 		if err != nil {
@@ -37,7 +40,7 @@ func startWriters(ctx context.Context, b *bus, stream string, count int, rest ti
 			defer nc.Close()
 			for n := 0; ctx.Err() == nil; n++ {
 				w.write(ctx, js, stream, fmt.Sprintf("%d-%d-%d", begun.UnixNano(), i, n))
-				pause(ctx, rest)
+				pause(ctx, time.Duration(w.rest.Load()))
 			}
 		})
 	}

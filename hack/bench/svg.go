@@ -28,7 +28,7 @@ const step = 100 * time.Millisecond
 
 // count makes a series of acknowledgements from begin to end.
 func count(name, color string, acks []time.Time, begin, end time.Time) series {
-	s := series{name: name, color: color, counts: make([]int, int(end.Sub(begin)/step)+1)}
+	s := series{name: name, color: color, counts: make([]int, int(end.Sub(begin)/step))}
 	for _, t := range acks {
 		if i := int(t.Sub(begin) / step); i >= 0 && i < len(s.counts) {
 			s.counts[i]++
