@@ -29,45 +29,38 @@ func Join(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	return startMember(ctx, cfg)
 }
 
-// CheckRoutes returns ErrNotInRoutes unless one of the routes leads to this node: the port is the
-// cluster's, and the host is the cluster's or resolves to an address of this machine.
+// CheckRoutes returns ErrNotInRoutes unless one of the routes leads to this node: it is the one that
+// is advertised; or the port is the cluster's, and the host is the cluster's or resolves to an
+// address of this machine.
 func (c *ClusterConfig) CheckRoutes(ctx context.Context) error {
-	own, err := ownAddresses()
-	if err != nil {
-		return err
-	}
 	var hosts []string
 	for _, r := range c.Routes {
-		hosts = append(hosts, r.Host)
-		if r.Port() == "" || r.Port() != strconv.Itoa(c.Port) {
-			continue
-		}
-		if r.Hostname() == c.Host || c.resolvesTo(ctx, r, own) {
+		if c.leadsHere(ctx, r) {
 			return nil
 		}
+		hosts = append(hosts, r.Host)
 	}
 	return fmt.Errorf("%w: --routes %v, but this node is %s port %d (--bind, --cluster-port); list all members, itself included",
 		ErrNotInRoutes, hosts, c.Host, c.Port)
 }
 
-func (c *ClusterConfig) resolvesTo(ctx context.Context, r *url.URL, own []string) bool {
+func (c *ClusterConfig) leadsHere(ctx context.Context, r *url.URL) bool {
+	if r.Port() == "" || r.Port() != strconv.Itoa(c.Port) {
+		return false
+	}
+	if r.Hostname() == c.Host {
+		return true
+	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, r.Hostname())
 	if err != nil {
 		return false // a name that nobody knows yet is not this node's
 	}
-	return slices.ContainsFunc(addresses, func(a string) bool { return slices.Contains(own, a) })
-}
-
-func ownAddresses() ([]string, error) {
 	nets, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil, fmt.Errorf("addresses of this machine: %w", err)
+		return false // a machine without addresses is led to by nothing
 	}
-	var own []string
-	for _, n := range nets {
-		if ip, ok := n.(*net.IPNet); ok {
-			own = append(own, ip.IP.String())
-		}
-	}
-	return own, nil
+	return slices.ContainsFunc(nets, func(a net.Addr) bool {
+		ip, ok := a.(*net.IPNet)
+		return ok && slices.Contains(addresses, ip.IP.String())
+	})
 }
