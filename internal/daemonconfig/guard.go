@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 )
@@ -22,10 +21,9 @@ type Problem struct {
 // Error implements error.
 func (p Problem) Error() string { return p.Flag + ": " + p.Text + "; " + p.Remedy }
 
-// machine is what a configuration is judged beside: the names and addresses of the machine.
+// machine is what a configuration is judged beside.
 type machine struct {
-	hostname  string
-	addresses []net.IP
+	addresses []net.IP // its own
 }
 
 // Validate is the boot guard, for all that a configuration shows: it returns every Problem, joined, or nil. What needs a disk, a
@@ -33,7 +31,6 @@ type machine struct {
 func (c Config) Validate() error {
 	var m machine
 	// Without them a node only isn't told so early that its routes leave itself out.
-	m.hostname, _ = os.Hostname()
 	if all, err := net.InterfaceAddrs(); err == nil {
 		for _, a := range all {
 			if n, ok := a.(*net.IPNet); ok {

@@ -26,6 +26,8 @@ const (
 	delim = "."
 	// maxConfigFile is the size limit of a configuration file in bytes.
 	maxConfigFile = 1 << 20
+	// maxUnknown is how many unknown keys are told: of another program's file, a few are enough.
+	maxUnknown = 8
 )
 
 // Origin says where a setting's value comes from.
@@ -240,8 +242,8 @@ func fileLayer(what string, b []byte) (layer, error) {
 	}
 	var unknown []error
 	for _, key := range k.Keys() {
-		if _, ok := lookup(key); !ok {
-			unknown = append(unknown, fmt.Errorf("%s: unknown key %q%s", what, key, nearest(key, names())))
+		if _, ok := lookup(key); !ok && len(unknown) < maxUnknown {
+			unknown = append(unknown, fmt.Errorf("%s: unknown key %.64q%s", what, key, nearest(key, names())))
 		}
 	}
 	return layer{origin: FromFile, where: what + ": ", values: k}, errors.Join(unknown...)

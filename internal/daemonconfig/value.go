@@ -135,6 +135,9 @@ func (s Setting) texts(v any) ([]string, error) {
 	case []string:
 		return v, nil
 	case []any:
+		if kind != "list" {
+			return nil, errors.New("is a list, and takes one value only")
+		}
 		var all []string
 		for _, item := range v {
 			text, ok := item.(string)
