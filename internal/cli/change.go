@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// result is what a change ends with, for programs.
+type result struct {
+	Plan   plan       `json:"plan"`
+	Status statusView `json:"status"`
+	Ledger *verdict   `json:"ledger,omitempty"`
+}
+
+// change shows the plan to what wish makes of the inventory, asks, writes the wish down and carries it out, with a ledger before
+// and after. Another change that was stopped half way is simply given up: what is wished is what was wished last.
+func (s *session) change(ctx context.Context, question string, wish func(*inventory) error) error {
+	inv, err := s.folder.inventory()
+	if err != nil {
+		return err
+	}
+	wished := inv.clone()
+	if err := wish(&wished); err != nil {
+		return err
+	}
+	o, err := s.observeWith(ctx, wished)
+	if err != nil {
+		return err
+	}
+	if err := checkNodes(o); err != nil {
+		return err
+	}
+	p := planFor(o)
+	s.show(p)
+	if len(p.Steps) == 0 && p.person {
+		return failf(exitPerson, "a person is needed: %s\n  what to do: %s", p.Blocked, p.Remedy)
+	}
+	if len(p.Steps) > 0 && question != "" && !s.opts.yes {
+		if err := confirm(ctx, s.in, s.notice, question); err != nil {
+			return err
+		}
+	}
+	before, compare := s.read(ctx, o, "before")
+	if _, err := s.folder.update(wish); err != nil {
+		return err
+	}
+	end, err := s.drive(ctx, s.opts.timeout)
+	if err != nil {
+		return err
+	}
+	r := result{Plan: p, Status: view(end)}
+	if after, ok := s.read(ctx, end, "after"); ok && compare {
+		v := judge(before, after)
+		r.Ledger = &v
+	}
+	return s.finish(r)
+}
+
+// finish prints the result.
+func (s *session) finish(r result) error {
+	if s.opts.output != formatTable {
+		if err := encode(s.out, s.opts.output, r); err != nil {
+			return err
+		}
+	} else {
+		r.Status.print(s.out)
+		if r.Ledger != nil {
+			r.Ledger.print(s.out)
+		}
+	}
+	if r.Ledger != nil && r.Ledger.Lost {
+		return failf(exitLost, "%s; read again with: unibus cluster ledger", r.Ledger.Verdict)
+	}
+	return nil
+}
+
+// checkNodes refuses nodes on other hosts that can't be used.
+func checkNodes(o observation) error {
+	for i, p := range o.inv.Places {
+		if p.Local != nil || p.DiskID != "" {
+			continue // one that was seen before may be away for a while
+		}
+		s := o.nodes[i]
+		if s == nil {
+			return fmt.Errorf("%w; start membershipd there, with the keys that unibus cluster init printed", o.silent[i])
+		}
+		if s.ClusterName != o.inv.Name {
+			return fmt.Errorf("the node at %s is configured for cluster %q, this one is %q: start it with --cluster-name %s", p.Control, s.ClusterName, o.inv.Name, o.inv.Name)
+		}
+	}
+	return nil
+}
+
+// locked lets one call in at a time.
+func locked(f func(account, stream string, read, of uint64)) func(account, stream string, read, of uint64) {
+	var mu sync.Mutex
+	return func(account, stream string, read, of uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+		f(account, stream, read, of)
+	}
+}

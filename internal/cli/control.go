@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+const (
+	// statusLimit is how long a node may take to tell its status. It answers from memory.
+	statusLimit = 2 * time.Second
+	// maxStatus is the size limit of an answer in bytes.
+	maxStatus = 1 << 20
+)
+
+// control speaks to control endpoints.
+type control struct{ http *http.Client }
+
+// newControl returns a client with the given files, plain HTTP for loopback only.
+func newControl(files tlsFiles) (*control, error) {
+	cfg, err := files.control()
+	if err != nil {
+		return nil, err
+	}
+	// No proxy: orders go to the address that is written down.
+	return &control{&http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}}}, nil
+}
+
+// close gives up idle connections.
+func (c *control) close() { c.http.CloseIdleConnections() }
+
+// checkControl says why a control URL can't be used.
+func checkControl(raw string, files tlsFiles) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return failf(exitUsage, "--node %q is not the URL of a control endpoint, such as https://10.0.0.2:6223", raw)
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return failf(exitUsage, "--node %s: off loopback a control endpoint speaks mutual TLS only; use https:// with --tls-ca, --tls-cert and --tls-key", raw)
+	}
+	if u.Scheme == "https" && files == (tlsFiles{}) {
+		return failf(exitUsage, "--node %s needs --tls-ca, --tls-cert and --tls-key", raw)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// status asks a node for its status.
+func (c *control) status(ctx context.Context, base string) (*v1.NodeStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	var s v1.NodeStatus
+	if err := c.do(ctx, http.MethodGet, base, v1.PathNode, nil, &s); err != nil {
+		return nil, fmt.Errorf("ask the node at %s: %w", base, err)
+	}
+	return &s, nil
+}
+
+// send gives an order to a node. A refusal is a *v1.Error.
+func (c *control) send(ctx context.Context, base string, o v1.SignedOrder) error {
+	if err := c.do(ctx, http.MethodPost, base, v1.PathOrders, o, nil); err != nil {
+		return fmt.Errorf("send the order to %s: %w", base, err)
+	}
+	return nil
+}
+
+func (c *control) do(ctx context.Context, method, base, path string, body, out any) error {
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, r)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return unwrapURL(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		refusal := &v1.Error{}
+		if json.Unmarshal(b, refusal) == nil && refusal.Code != "" {
+			return refusal
+		}
+		return fmt.Errorf("it answered %s", resp.Status)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+// unwrapURL takes the method and URL off an error, which the caller names in its own words.
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// hostOf is the host of a URL, empty when it can't be read.
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+func newInit(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "init", Short: "Make the operator's and the order key and print their public halves", Args: cobra.NoArgs,
+		Long: `Makes the two keys in the cluster's folder, unless they are there, and prints what the configuration of every node on another
+host needs: --operator-key and --order-key. Their secret halves never leave the folder.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			keys, err := folder{o.dir}.initKeys()
+			if err != nil {
+				return err
+			}
+			if o.output != formatTable {
+				return encode(c.OutOrStdout(), o.output, keys)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "operator-key: %s\norder-key: %s\n", keys.Operator, keys.Order)
+			return nil
+		},
+	}
+}
+
+// nodeFlags are how nodes on other hosts are named and spoken to.
+type nodeFlags struct {
+	nodes []string
+	tls   tlsFiles
+}
+
+func (n *nodeFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&n.nodes, "node", nil, "URL of the control endpoint of a node that waits for orders; once for each node")
+	f.StringVar(&n.tls.CA, "tls-ca", "", "CA of the nodes' certificates (PEM), for nodes on other hosts")
+	f.StringVar(&n.tls.Cert, "tls-cert", "", "this program's certificate of that CA (PEM)")
+	f.StringVar(&n.tls.Key, "tls-key", "", "its key (PEM)")
+	f.StringVar(&n.tls.Name, "tls-name", "", "name that the nodes' certificates bear, *.x for any one label before x (--route-tls-name of the nodes; default: "+defaultTLSName+")")
+}
+
+// files are the TLS files with whole paths, since they are written down.
+func (n *nodeFlags) files() (tlsFiles, error) {
+	out := n.tls
+	for _, p := range []*string{&out.CA, &out.Cert, &out.Key} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return out, fmt.Errorf("path %s: %w", *p, err)
+		}
+		*p = abs
+	}
+	return out, nil
+}
+
+// join adds the nodes to the inventory that it does not have yet.
+func (n *nodeFlags) join(inv *inventory) error {
+	files, err := n.files()
+	if err != nil {
+		return err
+	}
+	if files != (tlsFiles{}) {
+		inv.TLS = files
+	}
+	for _, u := range n.nodes {
+		if err := checkControl(u, inv.TLS); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(inv.Places, func(p place) bool { return p.Control == u }) {
+			inv.Places = append(inv.Places, place{Control: u})
+		}
+	}
+	remote := slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local == nil && !p.onLoopback() })
+	if missing := inv.Replicas - len(inv.Places); missing > 0 && remote {
+		return failf(exitUsage, "%d nodes are wanted and %d are known: name the others with --node; a node that this program starts listens on loopback only, where nodes on other hosts can't reach it",
+			inv.Replicas, len(inv.Places))
+	}
+	return nil
+}
+
+func newCreate(o *options) *cobra.Command {
+	var n nodeFlags
+	var name string
+	var replicas int
+	c := &cobra.Command{
+		Use: "create", Short: "Make a cluster: a node on this machine, or nodes that wait on others", Args: cobra.NoArgs,
+		Example: "  unibus cluster create\n  unibus cluster create --node https://10.0.0.1:6223 --tls-ca ca.crt --tls-cert op.crt --tls-key op.key",
+		RunE: func(c *cobra.Command, args []string) error {
+			f := folder{o.dir}
+			if !v1.ValidName(name) {
+				return failf(exitUsage, "--name %q: use letters, digits, '.', '_' and '-', the first one a letter or a digit", name)
+			}
+			if err := checkSize(replicas); err != nil {
+				return err
+			}
+			if _, err := f.initKeys(); err != nil {
+				return err
+			}
+			inv := inventory{Name: name, Replicas: replicas}
+			if err := n.join(&inv); err != nil {
+				return err
+			}
+			if f.exists(inventoryFile) {
+				had, err := f.inventory()
+				if err != nil {
+					return err
+				}
+				if had.Name != name || had.ClusterID != "" && had.Replicas != replicas {
+					return fmt.Errorf("%s has cluster %s of %d already: change it with grow or shrink, or choose another --dir", o.dir, had.Name, had.Replicas)
+				}
+			} else if err := f.createInventory(inv); err != nil {
+				return err
+			}
+			return run(o, func(c *cobra.Command, s *session, _ []string) error {
+				return s.change(c.Context(), "", func(inv *inventory) error {
+					inv.Replicas = replicas
+					return n.join(inv)
+				})
+			})(c, args)
+		},
+	}
+	n.add(c)
+	c.Flags().StringVar(&name, "name", "unibus", "name of the cluster, and prefix of its server names")
+	c.Flags().IntVar(&replicas, "replicas", 1, "number of members: 1, 3 or 5")
+	return c
+}
+
+// onLoopback says whether nodes of this machine alone can reach the place.
+func (p place) onLoopback() bool { return p.Local != nil || loopback(hostOf(p.Control)) }
+
+// checkSize refuses sizes that gain nothing.
+func checkSize(n int) error {
+	if n != 1 && n != 3 && n != 5 {
+		return failf(exitUsage, "--replicas %d: ask for 1, 3 or 5; with an even number as many losses are fatal as with one less", n)
+	}
+	return nil
+}

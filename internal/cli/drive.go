@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+const (
+	// pause is how long is waited between two looks when there was nothing to do.
+	pause = 300 * time.Millisecond
+	// sure is how many looks in a row have to come to the same call for a person before it is believed.
+	sure = 4
+)
+
+// driver brings a cluster to what its inventory wishes.
+type driver struct {
+	*observer
+	executor *executor
+	say      *narrator
+}
+
+// drive observes, decides and carries out one step, again and again, until the wish is there. It ends early when a person is needed, when
+// the limit is over, and between two steps when ctx ends.
+func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, error) {
+	end := time.Now().Add(limit)
+	var q quiet
+	calls := 0
+	for {
+		o, err := d.pass(ctx, &q)
+		if ctx.Err() != nil {
+			return o, failf(exitInterrupted, "interrupted; nothing is half done, and the same command goes on")
+		}
+		if err != nil {
+			return o, err
+		}
+		step := o.next()
+		if step.Action == scaling.Done {
+			d.say.line("%s", step.Reason)
+			return o, nil
+		}
+		if step.Person {
+			if calls++; calls >= sure {
+				return o, failf(exitPerson, "a person is needed: %s\n  what to do: %s", step.Reason, step.Remedy)
+			}
+		} else {
+			calls = 0
+		}
+		if time.Now().After(end) {
+			return o, failf(exitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, step.Reason)
+		}
+		d.say.step(step)
+		if d.act(ctx, o, step) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// pass starts and stops processes as the inventory says, and observes.
+func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
+	inv, err := d.folder.inventory()
+	if err != nil {
+		return observation{}, err
+	}
+	// A node that can't be started or stopped is seen as one that doesn't answer, and decided on as such.
+	if err := d.executor.launcher.settle(ctx, inv); err != nil && ctx.Err() == nil {
+		d.say.trouble(err)
+	}
+	o, err := d.observe(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.inv = d.remember(o)
+	o.seen.Quiet = q.measure(o)
+	return o, nil
+}
+
+// act carries out a step and says whether to look again at once. A step that was begun is finished within its deadline, whatever
+// happens to ctx.
+func (d *driver) act(ctx context.Context, o observation, step scaling.Step) bool {
+	if step.Action == scaling.Wait {
+		return false
+	}
+	limit := scaling.ActionDeadline
+	if step.Action == scaling.Resize {
+		limit = stopLimit // processes that start or hand over; the record is not touched meanwhile
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	err := d.executor.do(ctx, o, d.admin, step)
+	switch {
+	case errors.Is(err, errConflict):
+		d.say.trouble(errors.New("another run works on this cluster too; looking again"))
+		return false
+	case err != nil:
+		d.say.trouble(err)
+		return false
+	}
+	d.say.done(step)
+	switch step.Action {
+	case scaling.WriteRecord, scaling.WriteKnownID, scaling.Resize:
+		return true
+	}
+	return false
+}
+
+// remember writes down where nodes were seen, for the time when they don't answer, and returns the inventory to go on with. When
+// another run has written as well that is the one observed, so that the next step finds the conflict.
+func (d *driver) remember(o observation) inventory {
+	inv, err := d.folder.update(func(inv *inventory) error {
+		for i, s := range o.nodes {
+			if s != nil && i < len(inv.Places) {
+				d.rememberPlace(i, &inv.Places[i], s)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		d.say.trouble(err)
+		return o.inv
+	}
+	if inv.Version > o.inv.Version+1 {
+		return o.inv
+	}
+	return inv
+}
+
+func (d *driver) rememberPlace(i int, p *place, s *v1.NodeStatus) {
+	if p.Local == nil || d.launcher.process(i, p.Local.PID) != 0 { // else somebody else has the port
+		p.DiskID = s.DiskID
+	}
+	if s.RouteURL != "" {
+		p.Route = s.RouteURL
+	}
+	if s.ClientURL != "" {
+		p.Client = s.ClientURL
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// folder is where everything about one cluster is kept.
+type folder struct{ dir string }
+
+func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+// exists says whether the folder has a file.
+func (f folder) exists(name string) bool {
+	_, err := os.Lstat(f.path(name))
+	return err == nil
+}
+
+// locked runs do while no other process holds the named lock of this folder. Locks end with the process that holds them.
+func (f folder) locked(name string, do func() error) error {
+	l, err := os.OpenFile(f.path(name), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock the cluster folder %s: %w", f.dir, err)
+	}
+	defer l.Close()
+	for {
+		err := unix.Flock(int(l.Fd()), unix.LOCK_EX)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("lock the cluster folder %s: %w", f.dir, err)
+		}
+	}
+	return do()
+}
+
+// write replaces a file in one step: after a crash it has the old content or the new one, and once write has returned, the new one.
+func (f folder) write(name string, content []byte, mode fs.FileMode) error {
+	tmp := f.path(name + ".new") // writers hold the lock, so the name is free; what a crash left there is overwritten
+	if err := writeSynced(tmp, content, mode); err != nil {
+		return fmt.Errorf("write %s: %w", f.path(name), err)
+	}
+	if err := os.Rename(tmp, f.path(name)); err != nil {
+		return fmt.Errorf("write %s: %w", f.path(name), err)
+	}
+	d, err := os.Open(f.dir)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.path(name), err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("write %s: sync its folder: %w", f.path(name), err)
+	}
+	return nil
+}
+
+func writeSynced(path string, content []byte, mode fs.FileMode) error {
+	w, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, err := w.Write(content); err != nil {
+		return err
+	}
+	if err := w.Sync(); err != nil {
+		return err
+	}
+	return w.Close()
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+const (
+	// startLimit is how long a local node may take until its control endpoint answers.
+	startLimit = 30 * time.Second
+	// stopLimit is how long a local node may take to hand over what it leads and to end.
+	stopLimit = 90 * time.Second
+	// pollEvery is how often a process is looked at that is starting or stopping.
+	pollEvery = 50 * time.Millisecond
+)
+
+// launcher starts and stops the nodes that are processes of this machine.
+type launcher struct {
+	folder  folder
+	control *control
+	// program is the path of membershipd, found when it is first needed.
+	program string
+}
+
+func configFile(i int) string { return fmt.Sprintf("node-%d.yaml", i) }
+func logFile(i int) string    { return fmt.Sprintf("node-%d.log", i) }
+func storeDir(i int) string   { return fmt.Sprintf("node-%d", i) }
+func startLock(i int) string  { return fmt.Sprintf(".node-%d.lock", i) }
+
+// settle starts every local place below the inventory's size that does not run, and stops those from there on.
+func (l *launcher) settle(ctx context.Context, inv inventory) error {
+	var errs []error
+	for i := range inv.Size {
+		errs = append(errs, l.start(ctx, i))
+	}
+	for i := inv.Size; i < len(inv.Places); i++ {
+		errs = append(errs, l.stop(ctx, i))
+	}
+	return errors.Join(errs...)
+}
+
+// start starts the local node of a place, unless it runs, and waits until its control endpoint answers. A place that does not exist yet
+// is made. Two runs may do so at the same time: one starts it, the other one finds it running.
+func (l *launcher) start(ctx context.Context, i int) error {
+	return l.folder.locked(startLock(i), func() error {
+		inv, err := l.folder.inventory()
+		if err != nil {
+			return err
+		}
+		if i < len(inv.Places) && inv.Places[i].Local == nil {
+			return nil
+		}
+		if i < len(inv.Places) && l.started(ctx, i, inv.Places[i]) {
+			return nil
+		}
+		for attempt := 1; ; attempt++ {
+			fresh, err := l.configure(i, inv)
+			if err != nil {
+				return err
+			}
+			err = l.launch(ctx, i)
+			if err == nil || !fresh || attempt == 3 || ctx.Err() != nil || !errors.As(err, new(*endedError)) {
+				return err
+			}
+			// Somebody else took one of the ports between choosing and using them: choose anew, nobody knows them yet.
+			if err := os.Remove(l.folder.path(configFile(i))); err != nil {
+				return fmt.Errorf("choose other ports for node-%d: %w", i, err)
+			}
+		}
+	})
+}
+
+// configure writes the configuration of a new place and adds the place to the inventory. fresh is true when it has written one.
+func (l *launcher) configure(i int, inv inventory) (fresh bool, err error) {
+	control := ""
+	if l.folder.exists(configFile(i)) {
+		if control, err = l.configuredControl(i); err != nil {
+			return false, err
+		}
+	} else {
+		keys, err := l.folder.initKeys()
+		if err != nil {
+			return false, err
+		}
+		ports, err := freePorts(4)
+		if err != nil {
+			return false, err
+		}
+		dir, err := filepath.Abs(l.folder.dir)
+		if err != nil {
+			return false, fmt.Errorf("cluster folder: %w", err)
+		}
+		b, err := yaml.Marshal(map[string]any{
+			"store-dir": filepath.Join(dir, storeDir(i)), "formation": "order", "bind": "127.0.0.1",
+			"port": ports[0], "http-port": ports[1], "control-port": ports[2], "cluster-port": ports[3],
+			"cluster-name": inv.Name, "cluster-user": "unibus", "cluster-pass-file": filepath.Join(dir, passFile),
+			"operator-key": keys.Operator, "order-key": keys.Order,
+		})
+		if err != nil {
+			return false, fmt.Errorf("encode the configuration of node-%d: %w", i, err)
+		}
+		if err := l.folder.write(configFile(i), b, 0o600); err != nil {
+			return false, err
+		}
+		control, fresh = fmt.Sprintf("http://127.0.0.1:%d", ports[2]), true
+	}
+	_, err = l.folder.update(func(inv *inventory) error {
+		if i > len(inv.Places) {
+			return fmt.Errorf("place %d can't be made before place %d", i, len(inv.Places))
+		}
+		if i == len(inv.Places) {
+			inv.Places = append(inv.Places, place{Local: &local{}})
+		}
+		inv.Places[i].Control = control
+		return nil
+	})
+	return fresh, err
+}
+
+// configuredControl reads the control URL from a place's configuration.
+func (l *launcher) configuredControl(i int) (string, error) {
+	b, err := os.ReadFile(l.folder.path(configFile(i)))
+	if err != nil {
+		return "", fmt.Errorf("read the configuration of node-%d: %w", i, err)
+	}
+	var c struct {
+		Port int `yaml:"control-port"`
+	}
+	if err := yaml.Unmarshal(b, &c); err != nil || c.Port == 0 {
+		return "", fmt.Errorf("the configuration %s has no control-port: correct it (%w)", l.folder.path(configFile(i)), err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", c.Port), nil
+}
+
+// endedError says that a process ended instead of answering.
+type endedError struct{ what string }
+
+func (e *endedError) Error() string { return e.what }
+
+// launch starts the process, writes its id down, and waits until it answers.
+func (l *launcher) launch(ctx context.Context, i int) error {
+	program, err := l.find()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(l.folder.path(logFile(i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("log of node-%d: %w", i, err)
+	}
+	defer log.Close()
+	config, err := filepath.Abs(l.folder.path(configFile(i)))
+	if err != nil {
+		return fmt.Errorf("configuration of node-%d: %w", i, err)
+	}
+	cmd := exec.Command(program, "--config", config)
+	cmd.Stdout, cmd.Stderr = log, log
+	// The file says it all: a variable beats it, and would be the same for all nodes.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "UNIBUS_") })
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} // it outlives this program and its terminal
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start node-%d: %w", i, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	inv, err := l.folder.update(func(inv *inventory) error {
+		inv.Places[i].Local.PID = cmd.Process.Pid
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(startLimit); ; {
+		s, err := l.control.status(ctx, inv.Places[i].Control)
+		if err == nil {
+			_, err = l.folder.update(func(inv *inventory) error {
+				inv.Places[i].DiskID = s.DiskID
+				return nil
+			})
+			return err
+		}
+		select {
+		case werr := <-ended:
+			return &endedError{fmt.Sprintf("node-%d ended right after its start (%v); its log %s ends with:\n%s", i, werr, log.Name(), tail(log.Name()))}
+		case <-ctx.Done():
+			return fmt.Errorf("start node-%d: %w", i, ctx.Err())
+		case <-time.After(pollEvery):
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("node-%d does not answer after %v: %w; its log is %s", i, startLimit, err, log.Name())
+		}
+	}
+}
+
+// find looks for membershipd beside this program, then in PATH.
+func (l *launcher) find() (string, error) {
+	if l.program != "" {
+		return l.program, nil
+	}
+	if self, err := os.Executable(); err == nil {
+		p := filepath.Join(filepath.Dir(self), "membershipd")
+		if i, err := os.Stat(p); err == nil && i.Mode().IsRegular() {
+			l.program = p
+			return p, nil
+		}
+	}
+	p, err := exec.LookPath("membershipd")
+	if err != nil {
+		return "", fmt.Errorf("membershipd is neither beside this program nor in PATH; build both with: make build (%w)", err)
+	}
+	l.program = p
+	return p, nil
+}
+
+// started says whether the place's process exists.
+func (l *launcher) started(ctx context.Context, i int, p place) bool {
+	if p.Local == nil {
+		return true
+	}
+	if l.process(i, p.Local.PID) != 0 {
+		return true
+	}
+	_, err := l.control.status(ctx, p.Control)
+	return err == nil
+}
+
+// process returns the id of the place's process, 0 when there is none. The recorded id alone proves nothing: ids are given again,
+// and whoever started the process may have died before writing its id down.
+func (l *launcher) process(i, recorded int) int {
+	config, err := filepath.Abs(l.folder.path(configFile(i)))
+	if err != nil {
+		return 0
+	}
+	is := func(pid int) bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && slices.Contains(strings.Split(string(b), "\x00"), config)
+	}
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil { // a system without /proc: the recorded id is all there is
+		if recorded > 0 && unix.Kill(recorded, 0) == nil {
+			return recorded
+		}
+		return 0
+	}
+	if recorded > 0 && is(recorded) {
+		return recorded
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
+	for _, dir := range all {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && is(pid) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// stop stops the local node of a place, if it runs. The process gets the signal only when what answers at the place's control
+// endpoint has the disk that is expected there.
+func (l *launcher) stop(ctx context.Context, i int) error {
+	inv, err := l.folder.inventory()
+	if err != nil || i >= len(inv.Places) || inv.Places[i].Local == nil {
+		return err
+	}
+	p := inv.Places[i]
+	pid := l.process(i, p.Local.PID)
+	s, err := l.control.status(ctx, p.Control)
+	switch {
+	case pid == 0 && err == nil:
+		return fmt.Errorf("node-%d is not stopped: disk %s answers at %s, but no process of node-%d runs; stop it by hand", i, s.DiskID, p.Control, i)
+	case pid == 0:
+		return nil
+	case err != nil && l.process(i, pid) == 0:
+		return nil // it ended meanwhile
+	case err != nil:
+		return fmt.Errorf("node-%d is not stopped: process %d runs, but does not say which disk it has: %w; if it hangs, end it by hand", i, pid, err)
+	case p.DiskID != "" && s.DiskID != p.DiskID:
+		return fmt.Errorf("node-%d is not stopped: disk %s answers at %s, %s was expected; stop it by hand", i, s.DiskID, p.Control, p.DiskID)
+	}
+	if s.Phase != v1.NodeStopping {
+		if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("stop node-%d (process %d): %w", i, pid, err)
+		}
+	}
+	for end := time.Now().Add(stopLimit); l.process(i, pid) == pid; {
+		if time.Now().After(end) {
+			return fmt.Errorf("node-%d (process %d) still runs %v after it was asked to stop; its log is %s", i, pid, stopLimit, l.folder.path(logFile(i)))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stop node-%d: %w", i, ctx.Err())
+		case <-time.After(pollEvery):
+		}
+	}
+	return nil
+}
+
+// freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close() // all at the end, so that no port is found twice
+		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	}
+	return out, nil
+}
+
+// tail returns the last lines of a log.
+func tail(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-8):], "\n  ")
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/jsadmin"
+)
+
+func newStatus(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show nodes, members and streams, and what is being waited for", Args: cobra.NoArgs,
+		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
+			ob, err := s.observe(c.Context())
+			if err != nil {
+				return err
+			}
+			v := view(ob)
+			if o.output != formatTable {
+				return encode(s.out, o.output, v)
+			}
+			v.print(s.out)
+			return nil
+		}),
+	}
+}
+
+func newPlan(o *options) *cobra.Command {
+	var n nodeFlags
+	var replicas int
+	c := &cobra.Command{
+		Use: "plan", Short: "Show what grow or shrink would do, and do nothing", Args: cobra.NoArgs,
+		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
+			inv, err := s.folder.inventory()
+			if err != nil {
+				return err
+			}
+			if c.Flag("replicas").Changed {
+				if err := checkSize(replicas); err != nil {
+					return err
+				}
+				inv.Replicas = replicas
+			}
+			if err := n.join(&inv); err != nil {
+				return err
+			}
+			ob, err := s.observeWith(c.Context(), inv)
+			if err != nil {
+				return err
+			}
+			if err := checkNodes(ob); err != nil {
+				return err
+			}
+			p := planFor(ob)
+			if o.output != formatTable {
+				return encode(s.out, o.output, p)
+			}
+			s.show(p)
+			if len(p.Steps) == 0 && p.Blocked == "" {
+				fmt.Fprintln(s.out, "Nothing is to be done.")
+			}
+			return nil
+		}),
+	}
+	n.add(c)
+	c.Flags().IntVar(&replicas, "replicas", 0, "number of members to plan for; default: what is wished now")
+	return c
+}
+
+func newLedger(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "ledger", Short: "Read every stream from its leader and show counts, sequences and digests", Args: cobra.NoArgs,
+		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
+			if o.ledger == ledgerNone {
+				return failf(exitUsage, "--ledger none leaves nothing to show")
+			}
+			ob, err := s.observe(c.Context())
+			if err != nil {
+				return err
+			}
+			if ob.meta == nil {
+				return fmt.Errorf("no ledger can be read: %w; see unibus cluster status", ob.noLeader)
+			}
+			entries, ok := s.read(c.Context(), ob, "now")
+			if !ok {
+				return errors.New("the ledger could not be read; see above")
+			}
+			if o.output != formatTable {
+				if entries == nil {
+					entries = []jsadmin.LedgerEntry{}
+				}
+				return encode(s.out, o.output, entries)
+			}
+			printLedger(s.out, entries)
+			return nil
+		}),
+	}
+}

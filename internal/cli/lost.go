@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+func newRemove(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove SERVER", Short: "Declare a dead member lost together with its disk, and replace it", Args: cobra.ExactArgs(1),
+		Long: `Silence is never taken for death: a member that does not answer is waited for. This is a person's word that it will not come back and
+that its disk is gone. It is removed for good, once the others have all that it had, and its place is filled with a new disk. Its name
+and its disk must never come back: destroy the disk first.`,
+		Example: "  unibus cluster remove unibus-2-0",
+		RunE: run(o, func(c *cobra.Command, s *session, args []string) error {
+			if err := s.mustBeSilent(c.Context(), args); err != nil {
+				return err
+			}
+			return s.change(c.Context(), fmt.Sprintf("Is %s lost for good, with its disk?", args[0]), func(inv *inventory) error {
+				inv.declare(args)
+				return nil
+			})
+		}),
+	}
+}
+
+func (inv *inventory) declare(names []string) {
+	for _, n := range names {
+		if !slices.Contains(inv.Dead, n) {
+			inv.Dead = append(inv.Dead, n)
+		}
+	}
+}
+
+// mustBeSilent refuses names that are not members or that answer.
+func (s *session) mustBeSilent(ctx context.Context, names []string) error {
+	o, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	if o.record.Record == nil {
+		return errors.New("this cluster has no record yet: no server has a name")
+	}
+	for _, name := range names {
+		q, ok := o.record.Record.Names[name]
+		if !ok {
+			known := slices.Sorted(maps.Keys(o.record.Record.Names))
+			return failf(exitUsage, "%s is not a server of this cluster; its servers are %s", name, strings.Join(known, ", "))
+		}
+		if q.Phase == scaling.Void {
+			return failf(exitUsage, "%s never joined: there is nothing to remove", name)
+		}
+		for i, n := range o.nodes {
+			if n != nil && n.ServerName == name && n.Phase != v1.NodeStopping {
+				return fmt.Errorf("%s is not lost: it answers at node-%d (%s); to have fewer members, use unibus cluster shrink", name, i, o.inv.Places[i].Control)
+			}
+		}
+	}
+	return nil
+}
+
+func newRescue(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "rescue SERVER...", Short: "Last resort: more members than a quorum can spare are lost for good", Args: cobra.MinimumNArgs(1),
+		Long: `Names the members that are lost for good, with their disks. On what is left the quorum is lowered for a few minutes, the lost ones are
+removed, and their places are filled with new disks. What only the lost ones had is lost. Bring disks back instead wherever that can
+be done: a member that comes back after this must not keep its disk.`,
+		RunE: run(o, func(c *cobra.Command, s *session, args []string) error {
+			if err := s.mustBeSilent(c.Context(), args); err != nil {
+				return err
+			}
+			if !o.yes {
+				q := fmt.Sprintf("Are %s lost for good, with their disks, and with what nobody else has?", strings.Join(args, " and "))
+				if err := confirm(c.Context(), s.in, s.notice, q); err != nil {
+					return err
+				}
+			}
+			if err := s.rescue(c.Context(), args); err != nil {
+				return err
+			}
+			return s.change(c.Context(), "", func(*inventory) error { return nil })
+		}),
+	}
+}
+
+// rescue removes lost members on a quorum that is lowered to that of those that are left. It may be repeated.
+func (s *session) rescue(ctx context.Context, lost []string) error {
+	if _, err := s.folder.update(func(inv *inventory) error { inv.declare(lost); return nil }); err != nil {
+		return err
+	}
+	o, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	// The record first: from here on they never come back, whatever happens to this run.
+	next := scaling.Record{ClusterID: o.record.Record.ClusterID, Names: maps.Clone(o.record.Record.Names), Doomed: o.record.Record.Doomed}
+	changed := false
+	for _, name := range lost {
+		if n := next.Names[name]; n.Phase != scaling.Removing && n.Phase != scaling.Removed {
+			n.Phase, n.Since, changed = scaling.Removing, o.seen.Now, true
+			next.Names[name] = n
+		}
+	}
+	if changed {
+		if err := s.folder.writeRecord(&next, o.record.Version); err != nil {
+			return fmt.Errorf("%w; run the command again", err)
+		}
+	}
+	running := 0
+	for _, n := range o.nodes {
+		if n != nil && n.Phase == v1.NodeRunning && !n.Removed {
+			running++
+		}
+	}
+	if running == 0 {
+		return errors.New("no member runs: start what is left first, with unibus cluster start")
+	}
+	return s.removeLost(ctx, o, lost, running/2+1)
+}
+
+func (s *session) removeLost(ctx context.Context, o observation, lost []string, quorum int) error {
+	limit := time.Now().Add(s.opts.timeout)
+	for {
+		if o.meta == nil && s.admin != nil {
+			done, err := s.admin.Rescue(ctx, quorum)
+			if err != nil {
+				s.say.trouble(err)
+			}
+			for _, r := range done {
+				if r.Refusal == "" {
+					s.say.line("%s lowers its quorum from %d to %d", r.Server, r.Before, r.After)
+				}
+			}
+		}
+		left := 0
+		for _, name := range lost {
+			if s.admin == nil {
+				left++
+				continue
+			}
+			if err := s.admin.RemoveLost(ctx, name); err != nil {
+				s.say.trouble(err)
+				left++
+				continue
+			}
+			s.say.line("%s is removed from the meta group", name)
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return failf(exitTimeout, "the lost members are not removed after %v", s.opts.timeout)
+		}
+		select {
+		case <-ctx.Done():
+			return failf(exitInterrupted, "interrupted")
+		case <-time.After(time.Second):
+		}
+		var err error
+		if o, err = s.observe(ctx); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// New returns the unibus command.
+func New() *cobra.Command {
+	root := &cobra.Command{
+		Use: "unibus", Short: "Form, grow, shrink and repair UniBus clusters", Version: version(),
+		Long:         "unibus forms, grows, shrinks and repairs UniBus clusters without Kubernetes.\n\n" + exitHelp,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return failf(exitUsage, "%w; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(newCluster())
+	usageErrors(root)
+	return root
+}
+
+// version is what the build says of itself.
+func version() string {
+	i, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	out := i.Main.Version
+	for _, s := range i.Settings {
+		if s.Key == "vcs.revision" {
+			out += " " + s.Value
+		}
+	}
+	return out + " " + i.GoVersion
+}
+
+func newCluster() *cobra.Command {
+	o := &options{}
+	c := &cobra.Command{
+		Use: "cluster", Short: "Manage a cluster of nodes on this machine or on others",
+		Long: `A cluster is described by one folder (--dir): its identity record, the inventory, two keys, and for each node on this
+machine its store, configuration and log. Every command may be interrupted or killed at any point; run again, it goes on. Two runs
+may work at the same time. A later grow or shrink replaces an earlier one that was stopped half way.
+
+The folder's operator.nk and order.nk are secret: who has them administers the cluster. Back up the folder; a lost record.json has
+to be restored, since nothing is founded a second time.
+
+` + exitHelp,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return o.check() },
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&o.dir, "dir", "./unibus", "folder of the cluster")
+	f.StringVarP(&o.output, "output", "o", formatTable, "format of the result: table, json or yaml; what is said meanwhile then goes to standard error")
+	f.BoolVarP(&o.yes, "yes", "y", false, "go on without asking")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long the change may take; what was done stays done")
+	f.StringVar(&o.ledger, "ledger", ledgerFull, "what is read before and after a change: full (every message), quick (counts and sequences), none")
+	c.AddCommand(newInit(o), newCreate(o), newAdopt(o), newStatus(o), newPlan(o), newGrow(o), newShrink(o), newRemove(o), newRescue(o),
+		newStart(o), newStop(o), newLedger(o))
+	return c
+}
+
+// usageErrors gives wrong arguments the exit code of wrong use, for all commands.
+func usageErrors(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(c *cobra.Command, given []string) error {
+			if err := args(c, given); err != nil {
+				return failf(exitUsage, "%w; see %s --help", err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	if c.HasSubCommands() && c.RunE == nil {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, given []string) error {
+			if len(given) > 0 {
+				return failf(exitUsage, "unknown command %q; see %s --help", strings.Join(given, " "), c.CommandPath())
+			}
+			return c.Help()
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// run opens the cluster for a command and closes it at the end.
+func run(o *options, do func(*cobra.Command, *session, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		s, err := open(c, o)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		err = do(c, s, args)
+		var e *exitError
+		if err != nil && c.Context().Err() != nil && !errors.As(err, &e) {
+			return failf(exitInterrupted, "interrupted: %w", err)
+		}
+		if errors.As(err, &e) && (e.code == exitInterrupted || e.code == exitTimeout) {
+			return failf(e.code, "%w\n  go on with: %s", e.err, c.CommandPath()+" "+again(c, args))
+		}
+		return err
+	}
+}
+
+// again repeats the flags and arguments of a command.
+func again(c *cobra.Command, args []string) string {
+	var out []string
+	for _, name := range []string{"dir", "replicas", "timeout"} {
+		if f := c.Flag(name); f != nil && f.Changed {
+			out = append(out, fmt.Sprintf("--%s %s", name, f.Value))
+		}
+	}
+	return strings.Join(append(out, args...), " ")
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/jsadmin"
+)
+
+// options are those of all cluster commands.
+type options struct {
+	dir     string
+	output  string
+	yes     bool
+	timeout time.Duration
+	ledger  string
+}
+
+// How much of a ledger is read.
+const (
+	ledgerFull  = "full"
+	ledgerQuick = "quick"
+	ledgerNone  = "none"
+)
+
+func (o *options) check() error {
+	if o.output != formatTable && o.output != formatJSON && o.output != formatYAML {
+		return failf(exitUsage, "--output %q is not one of table, json, yaml", o.output)
+	}
+	if o.ledger != ledgerFull && o.ledger != ledgerQuick && o.ledger != ledgerNone {
+		return failf(exitUsage, "--ledger %q is not one of full, quick, none", o.ledger)
+	}
+	return nil
+}
+
+// session is one run of a command on a cluster.
+type session struct {
+	*driver
+	opts   *options
+	in     io.Reader
+	out    io.Writer // the result
+	notice io.Writer // what is said meanwhile: not among the result when that is for a program
+}
+
+// open opens the cluster's folder.
+func open(cmd *cobra.Command, opts *options) (*session, error) {
+	f := folder{opts.dir}
+	inv, err := f.inventory()
+	if err != nil {
+		return nil, err
+	}
+	return openWith(cmd, opts, inv.TLS)
+}
+
+func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, error) {
+	f := folder{opts.dir}
+	operator, err := f.key(operatorFile)
+	if err != nil {
+		return nil, err
+	}
+	order, err := f.key(orderFile)
+	if err != nil {
+		return nil, err
+	}
+	ctl, err := newControl(files)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := login(operator)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := files.client()
+	if err != nil {
+		return nil, err
+	}
+	connect := func(account string) []nats.Option {
+		o := credentials(account)
+		if tlsConfig != nil {
+			o = append(o, nats.Secure(tlsConfig.Clone()))
+		}
+		return o
+	}
+	s := &session{opts: opts, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), notice: cmd.OutOrStdout()}
+	if opts.output != formatTable {
+		s.notice = cmd.ErrOrStderr()
+	}
+	l := &launcher{folder: f, control: ctl}
+	s.driver = &driver{
+		observer: &observer{folder: f, launcher: l, control: ctl, connect: func(ctx context.Context, urls, names []string) (*jsadmin.Admin, error) {
+			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: connect, Accounts: accounts})
+		}},
+		executor: &executor{folder: f, launcher: l, control: ctl, order: order},
+		say:      newNarrator(s.notice),
+	}
+	return s, nil
+}
+
+// read reads a ledger, with its progress. It returns false when there is none to be had, and says why.
+func (s *session) read(ctx context.Context, o observation, when string) ([]jsadmin.LedgerEntry, bool) {
+	switch {
+	case s.opts.ledger == ledgerNone:
+		return nil, false
+	case o.meta == nil || s.admin == nil:
+		s.say.line("no ledger %s: no meta leader answers", when)
+		return nil, false
+	}
+	began, told := time.Now(), time.Now()
+	progress := func(account, stream string, read, of uint64) {
+		if now := time.Now(); now.Sub(began) > 2*time.Second && now.Sub(told) > 2*time.Second {
+			told = now
+			s.say.line("ledger %s: %s/%s, %d of %d messages read", when, account, stream, read, of)
+		}
+	}
+	entries, err := s.admin.Ledger(ctx, jsadmin.LedgerOptions{Quick: s.opts.ledger == ledgerQuick, Progress: locked(progress)})
+	if err != nil {
+		s.say.line("no ledger %s: %v", when, err)
+		return nil, false
+	}
+	var messages uint64
+	for _, e := range entries {
+		messages += e.Messages
+	}
+	s.say.line("ledger %s: %s, %s, read in %.1f s", when, count(uint64(len(entries)), "stream"), count(messages, "message"), time.Since(began).Seconds())
+	return entries, true
+}
+
+// show prints a plan.
+func (s *session) show(p plan) {
+	if len(p.Steps) > 0 {
+		fmt.Fprintf(s.notice, "Plan: %s now, %s wished.\n", count(uint64(p.From), "member"), count(uint64(p.To), "member"))
+		rows := [][]string{{"", "STEP", "MEMBERS", "QUORUM", "MAY BE LOST"}}
+		for i, st := range p.Steps {
+			rows = append(rows, []string{fmt.Sprint(i + 1), st.Do, fmt.Sprint(st.Members), fmt.Sprint(st.Quorum), fmt.Sprint(st.Spare)})
+		}
+		table(s.notice, rows...)
+	}
+	if p.Blocked != "" {
+		fmt.Fprintf(s.notice, "Then it waits: %s\n  what to do: %s\n", p.Blocked, dash(p.Remedy))
+	}
+}

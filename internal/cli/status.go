@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+// statusView is what a cluster is seen as.
+type statusView struct {
+	Name      string `json:"name"`
+	ClusterID string `json:"clusterID,omitempty"`
+	Wished    int    `json:"wished"`
+	Members   int    `json:"members"`
+	Leader    string `json:"leader,omitempty"`
+	// State is done, working, waiting or person; Reason says why, Remedy what a person can do.
+	State   string       `json:"state"`
+	Reason  string       `json:"reason"`
+	Remedy  string       `json:"remedy,omitempty"`
+	Nodes   []nodeView   `json:"nodes"`
+	Streams []streamView `json:"streams"`
+}
+
+type nodeView struct {
+	Place   string `json:"place"`
+	Control string `json:"control"`
+	Client  string `json:"client,omitempty"`
+	Phase   string `json:"phase"`
+	Server  string `json:"server,omitempty"`
+	// Role is leader, member, joining or none, as the meta leader lists it.
+	Role   string `json:"role"`
+	Record string `json:"record,omitempty"`
+	Mark   string `json:"mark,omitempty"`
+	DiskID string `json:"diskID,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type streamView struct {
+	Stream   string   `json:"stream"`
+	Replicas int      `json:"replicas"`
+	Leader   string   `json:"leader,omitempty"`
+	InSync   []string `json:"inSync"`
+	Behind   []string `json:"behind,omitempty"`
+	Messages uint64   `json:"messages"`
+	Last     uint64   `json:"last"`
+}
+
+func view(o observation) statusView {
+	v := statusView{Name: o.inv.Name, ClusterID: o.inv.ClusterID, Wished: o.inv.Replicas, Nodes: []nodeView{}, Streams: []streamView{}}
+	step := o.next()
+	v.Reason, v.Remedy = step.Reason, step.Remedy
+	switch {
+	case step.Action == scaling.Done:
+		v.State = "done"
+	case step.Person:
+		v.State = "person"
+	case step.Action == scaling.Wait:
+		v.State = "waiting"
+	default:
+		v.State, v.Reason = "working", "next: "+stepWords(step)
+	}
+	if o.meta != nil {
+		v.Leader, v.Members = o.meta.Leader, len(o.meta.Members)
+	}
+	for i := range o.inv.Places {
+		v.Nodes = append(v.Nodes, viewNode(o, i))
+	}
+	for _, s := range o.streams {
+		sv := streamView{Stream: s.Account + "/" + s.Name, Replicas: s.Replicas, Leader: s.Leader, InSync: []string{}, Messages: s.Messages, Last: s.Last}
+		for _, r := range s.Members {
+			if r.Current() {
+				sv.InSync = append(sv.InSync, r.Name)
+			} else {
+				sv.Behind = append(sv.Behind, r.Name)
+			}
+		}
+		v.Streams = append(v.Streams, sv)
+	}
+	return v
+}
+
+func viewNode(o observation, i int) nodeView {
+	p := o.inv.Places[i]
+	n := nodeView{Place: fmt.Sprintf("node-%d", i), Control: p.Control, Phase: "stopped", Role: "none", DiskID: p.DiskID}
+	if p.Local == nil || o.seen.Places[i].Started {
+		n.Phase = "silent"
+	}
+	if s := o.nodes[i]; s != nil {
+		n.Client, n.Phase, n.Server, n.Mark, n.DiskID, n.Reason = s.ClientURL, string(s.Phase), s.ServerName, s.Mark, s.DiskID, s.Reason
+	}
+	if r := o.record.Record; r != nil {
+		for name, q := range r.Names {
+			if active := q.Phase != scaling.Removed && q.Phase != scaling.Void; name == n.Server || n.Server == "" && active && q.Place == i {
+				n.Server, n.Record = name, string(q.Phase)
+			}
+		}
+	}
+	if o.meta != nil && n.Server != "" {
+		switch m, ok := o.meta.Has(n.Server); {
+		case ok && o.meta.Leader == n.Server:
+			n.Role = "leader"
+		case ok && m.Current:
+			n.Role = "member"
+		case ok:
+			n.Role = "behind"
+		}
+	}
+	return n
+}
+
+func (v statusView) print(w io.Writer) {
+	fmt.Fprintf(w, "Cluster %s: %d of %s, leader %s\n", v.Name, v.Members, count(uint64(v.Wished), "member"), dash(v.Leader))
+	rows := [][]string{{"NODE", "SERVER", "PHASE", "ROLE", "RECORD", "MARK", "CLIENTS AT", "CONTROL"}}
+	for _, n := range v.Nodes {
+		rows = append(rows, []string{n.Place, dash(n.Server), n.Phase, n.Role, dash(n.Record), dash(n.Mark), dash(n.Client), n.Control})
+	}
+	table(w, rows...)
+	if len(v.Streams) > 0 {
+		rows := [][]string{{"STREAM", "REPLICAS", "LEADER", "IN SYNC", "BEHIND", "MESSAGES", "LAST"}}
+		for _, s := range v.Streams {
+			rows = append(rows, []string{
+				s.Stream, fmt.Sprint(s.Replicas), dash(s.Leader), dash(strings.Join(s.InSync, " ")), dash(strings.Join(s.Behind, " ")),
+				fmt.Sprint(s.Messages), fmt.Sprint(s.Last),
+			})
+		}
+		table(w, rows...)
+	}
+	switch v.State {
+	case "done":
+		fmt.Fprintf(w, "State: as wished. %s\n", v.Reason)
+	default:
+		fmt.Fprintf(w, "State: %s. %s\n", v.State, v.Reason)
+		if v.Remedy != "" {
+			fmt.Fprintf(w, "  what to do: %s\n", v.Remedy)
+		}
+	}
+	if slices.Contains([]string{"working", "waiting"}, v.State) {
+		fmt.Fprintln(w, "  unibus cluster grow, or shrink, carries on")
+	}
+}
