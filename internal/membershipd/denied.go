@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+)
+
+// record is the cluster's identity record, as far as a node reads it.
+type record struct {
+	Names map[string]struct {
+		Phase string `json:"phase"`
+	} `json:"names"`
+}
+
+// denied returns a function that reads, anew at each call, the names that the record at path says are removed or being removed.
+// The record only denies: one that is not there, or can't be read, denies nothing, and what the disk says counts.
+func denied(path string, log *slog.Logger) func() []string {
+	var told atomic.Bool
+	return func() []string {
+		if path == "" {
+			return nil
+		}
+		var r record
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) && !told.Swap(true) {
+				log.Warn("the identity record can't be read and denies nothing", "file", path, "error", err)
+			}
+			return nil
+		}
+		told.Store(false)
+		var names []string
+		for name, n := range r.Names {
+			if n.Phase == "removing" || n.Phase == "removed" {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+}

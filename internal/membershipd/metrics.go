@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/unibus/unibus/internal/embeddednats"
+)
+
+// streamLimit is how many streams have metrics of their own; the others are told together, as account "" and stream "other".
+const streamLimit = 100
+
+// Kinds of repair.
+const (
+	repairStuck = "stuck-replica"
+	repairStore = "store-error"
+)
+
+// metrics has a registry of its own, so that nothing which the process links adds to it.
+type metrics struct {
+	registry *prometheus.Registry
+
+	repairs   *prometheus.CounterVec
+	orders    *prometheus.CounterVec
+	elections *prometheus.CounterVec
+
+	mu sync.Mutex
+	// terms are the latest terms by group, to count elections by.
+	terms map[string]uint64
+}
+
+// sources are what a scrape reads. All may be called at any time.
+type sources struct {
+	build       buildInfo
+	health      *health
+	notes       *notes
+	space       *space
+	phase       func() string
+	server      func() *embeddednats.Server
+	certificate func() map[string]time.Time // expiry by use; empty without TLS
+	logins      func() map[string]uint64    // connections by verdict; nil without authentication
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), terms: map[string]uint64{}}
+	m.repairs = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unibus_repairs_total",
+		Help: "Restarts of the embedded server within the process, by cause."}, []string{"cause"})
+	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unibus_orders_total",
+		Help: "Orders that came in, by what was answered: accepted or refused."}, []string{"result"})
+	m.elections = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unibus_raft_elections_total",
+		Help: "New terms of Raft groups that this node is a member of; planned hand-overs count as well."}, []string{"kind"})
+	for _, cause := range []string{repairStuck, repairStore} {
+		m.repairs.WithLabelValues(cause)
+	}
+	for _, result := range []string{"accepted", "refused"} {
+		m.orders.WithLabelValues(result)
+	}
+	for _, kind := range []string{"meta", "stream", "consumer"} {
+		m.elections.WithLabelValues(kind)
+	}
+	m.registry.MustRegister(m.repairs, m.orders, m.elections, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// serve adds what is read at each scrape.
+func (m *metrics) serve(s sources) { m.registry.MustRegister(&scrape{s}) }
+
+func (m *metrics) repaired(cause string) { m.repairs.WithLabelValues(cause).Inc() }
+
+func (m *metrics) ordered(accepted bool) {
+	result := "refused"
+	if accepted {
+		result = "accepted"
+	}
+	m.orders.WithLabelValues(result).Inc()
+}
+
+// look counts the elections since the look before. A group that is new is not an election.
+func (m *metrics) look(p picture) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := make(map[string]uint64, len(p.Own))
+	for g, w := range p.Own {
+		next[g] = w.Term
+		if before, ok := m.terms[g]; ok && w.Term > before {
+			m.elections.WithLabelValues(kindOf(g)).Add(float64(w.Term - before))
+		}
+	}
+	m.terms = next
+}
+
+func kindOf(group string) string {
+	switch {
+	case group == metaGroup:
+		return "meta"
+	case strings.HasPrefix(group, "C-"):
+		return "consumer"
+	}
+	return "stream"
+}
+
+// stream is what is told of one stream's replica on this node.
+type streamMetric struct {
+	account, stream string
+	lag             uint64
+	known, leads    bool
+	last            uint64
+}
+
+// streamMetrics returns at most streamLimit streams and, if there are more, the worst of the others as one.
+func streamMetrics(p picture) []streamMetric {
+	var out []streamMetric
+	rest := streamMetric{stream: "other", known: true, leads: true}
+	for _, g := range p.groups() {
+		account, stream, ok := strings.Cut(p.Streams[g], " > ")
+		if !ok {
+			continue
+		}
+		lag, known := p.lag(g)
+		leader, _ := p.leader(g)
+		if len(out) < streamLimit {
+			out = append(out, streamMetric{account, stream, lag, known, leader == p.Self, p.OwnLast[g]})
+			continue
+		}
+		rest.lag, rest.known, rest.leads = max(rest.lag, lag), rest.known && known, rest.leads && leader == p.Self
+		rest.last = max(rest.last, p.OwnLast[g])
+	}
+	if len(out) == streamLimit && len(p.Own) > streamLimit {
+		out = append(out, rest)
+	}
+	return out
+}

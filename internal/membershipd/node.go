@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/formation"
+)
+
+// plan is what a node is made of, once its configuration has been read and guarded.
+type plan struct {
+	log   *slog.Logger
+	notes *notes
+	// formation has everything but what the node itself gives it: Server, the callbacks and the URLs.
+	formation formation.Config
+	// server is how NATS is started, the name and the routes aside.
+	server embeddednats.ServerConfig
+	// http and control are addresses to listen on; controlTLS is nil on loopback only.
+	http, control string
+	controlTLS    *tls.Config
+	// repair is false when NATS must not be restarted within the process, whatever happens.
+	repair      bool
+	certificate func() map[string]time.Time
+	logins      func() map[string]uint64
+}
+
+// drainLimit is how long open HTTP requests may take once the node has stopped.
+const drainLimit = 5 * time.Second
+
+// node is a running membershipd.
+type node struct {
+	plan       plan
+	log        *slog.Logger
+	health     *health
+	metrics    *metrics
+	supervisor *supervisor
+	formation  *formation.Formation
+	httpURL    string
+	controlURL string
+	listeners  []served
+
+	mu sync.Mutex
+	// gate is closed after a store error and opened by space: NATS must not be started on a full volume again and again.
+	gated bool
+	// clientPort and routePort are those of the first start, so that a restart within the process keeps them.
+	clientPort, routePort int
+}
+
+// served is one HTTP server.
+type served struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+}
+
+// newNode opens the disk and binds the ports. What it has opened is closed by run, or by close if it is never run.
+func newNode(p plan) (*node, error) {
+	n := &node{plan: p, log: p.log, health: newHealth(time.Now), metrics: newMetrics()}
+	store := newSpace(p.formation.StoreDir)
+	n.supervisor = &supervisor{log: p.log, now: time.Now, health: n.health, metrics: n.metrics, notes: p.notes,
+		restart: n.restart, repair: p.repair, store: store, patience: defaultPatience, servers: make(chan *embeddednats.Server, 1)}
+	build := readBuildInfo()
+	c := p.formation
+	c.Version, c.Logger, c.Server = build.Version, p.log, n.serverConfig
+	c.OnServer = func(s *embeddednats.Server) { n.keepPorts(s); n.supervisor.tell(s) }
+	c.OnStop = func(*embeddednats.Server) { n.supervisor.tell(nil) }
+	c.HTTPURL = func() string { return n.httpURL }
+	var err error
+	if n.formation, err = formation.Open(c); err != nil {
+		return nil, err
+	}
+	n.metrics.serve(sources{build: build, health: n.health, notes: p.notes, space: store, server: n.formation.Server,
+		phase: func() string { return string(n.formation.Status().Phase) }, certificate: p.certificate, logins: p.logins})
+	e := &endpoints{health: n.health, status: n.formation.Status, server: n.formation.Server}
+	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))
+	if err == nil {
+		n.httpURL, err = n.listen("http", "--http-port", p.http, nil, e.handler(n.metrics))
+	}
+	if err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	n.log.Info("membershipd", "version", build.String(), "store", p.formation.StoreDir, "control", n.controlURL, "http", n.httpURL)
+	return n, nil
+}
+
+// listen binds an address and returns its URL. A port in use is told with the flag that sets it.
+func (n *node) listen(name, flag, addr string, tlsConfig *tls.Config, h http.Handler) (string, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("%s endpoint: %w; set %s to another port (0: any free one), or end what holds it", name, err, flag)
+	}
+	scheme := "http"
+	if tlsConfig != nil {
+		l, scheme = tls.NewListener(l, tlsConfig), "https"
+	}
+	n.listeners = append(n.listeners, served{name, l, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}})
+	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String(), nil
+}
+
+// run drives the node until the context ends, then stops it in order: unready, leaderships handed over, clients told to go,
+// NATS stopped, the endpoints closed, the disk given up.
+func (n *node) run(ctx context.Context) error {
+	var background sync.WaitGroup
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	background.Go(func() { n.supervisor.run(watching) })
+	for _, s := range n.listeners {
+		background.Go(func() {
+			if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+				n.log.Error("an endpoint has failed", "endpoint", s.name, "error", err)
+			}
+		})
+	}
+	unready := context.AfterFunc(ctx, func() { n.health.setStopping("the node stops") })
+	err := n.formation.Run(ctx)
+	unready()
+	n.health.setStopping("the node stops")
+	stopWatching()
+	err = errors.Join(err, n.close())
+	background.Wait()
+	return err
+}
+
+// close gives up the ports and the disk.
+func (n *node) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	var all []error
+	for _, s := range n.listeners {
+		if err := s.server.Shutdown(ctx); err != nil {
+			all = append(all, fmt.Errorf("close the %s endpoint: %w", s.name, err), s.server.Close())
+		}
+		// A server that never served does not know its listener.
+		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			all = append(all, fmt.Errorf("close the %s endpoint: %w", s.name, err))
+		}
+	}
+	if err := n.formation.Close(); err != nil {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// countOrders notes what was answered to orders.
+func (n *node) countOrders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != v1.PathOrders || r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(s, r)
+		n.metrics.ordered(s.status == http.StatusOK)
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}

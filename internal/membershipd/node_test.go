@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/formation"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+func TestLoneNodeBecomesReadyAndResumes(t *testing.T) {
+	dir := t.TempDir()
+	n := mustRun(t, planFor(t, "n0", dir, nil))
+	mustBecome(t, "/readyz", 200, n)
+	mustBecome(t, "/healthz", 200, n)
+	mustBecome(t, "/livez", 200, n)
+	mustBecome(t, "/safe-to-restart", 200, n)
+	js := mustJetStream(t, n.mustConnect(t, embeddednats.AccountMembership))
+	kv, err := js.KeyValue(t.Context(), BucketUsers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	n.stop(t)
+
+	n = mustRun(t, planFor(t, "n0", dir, nil))
+	mustBecome(t, "/readyz", 200, n)
+	js = mustJetStream(t, n.mustConnect(t, embeddednats.AccountMembership))
+	for _, name := range []string{BucketUsers, BucketRooms, BucketMembers} {
+		kv, err := js.KeyValue(t.Context(), name)
+		if err != nil {
+			t.Fatalf("bucket %s: %v", name, err)
+		}
+		s, err := kv.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := s.Config(); c.Replicas != 1 || c.MaxBytes <= 0 {
+			t.Errorf("bucket %s has %d replicas and a limit of %d bytes, want 1 and a limit", name, c.Replicas, c.MaxBytes)
+		}
+	}
+	kv, err = js.KeyValue(t.Context(), BucketUsers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := kv.Get(t.Context(), "k"); err != nil || string(e.Value()) != "v" {
+		t.Errorf("after the restart the key reads %v, %v", e, err)
+	}
+}
+
+func TestWaitingNodeIsLiveAndNotReady(t *testing.T) {
+	n := mustRun(t, planFor(t, "", t.TempDir(), func(p *plan) { p.formation.Mode = formation.ModeOrder }))
+	mustBecome(t, "/livez", 200, n)
+	for _, path := range []string{"/readyz", "/healthz", "/safe-to-restart"} {
+		mustBecome(t, path, 503, n)
+		if _, a := n.get(path); !strings.Contains(a.Reason, "waits for a found or join order") || a.Phase != "waiting" {
+			t.Errorf("%s: %+v, want the reason of the phase", path, a)
+		}
+	}
+	if _, a := n.get("/livez"); !a.OK {
+		t.Errorf("livez: %+v", a)
+	}
+}
+
+func TestPortInUseIsToldWithItsFlag(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for flag, set := range map[string]func(*plan){
+		"--http-port":    func(p *plan) { p.http = taken.Addr().String() },
+		"--control-port": func(p *plan) { p.control = taken.Addr().String() },
+	} {
+		dir := t.TempDir()
+		if _, err := newNode(planFor(t, "n0", dir, set)); err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("error %v, want one that names %s", err, flag)
+		}
+		n := mustRun(t, planFor(t, "n0", dir, nil)) // everything was given up again
+		n.stop(t)
+	}
+}
+
+func TestThreeNodesColdStartAndForward(t *testing.T) {
+	nodes := mustBootstrap(t, []string{"n0", "n1", "n2"}, nil)
+	mustBecome(t, "/readyz", 200, nodes...)
+	mustBecome(t, "/healthz", 200, nodes...)
+	js := mustJetStream(t, nodes[0].mustConnect(t, embeddednats.AccountMembership))
+	kv, err := js.KeyValue(t.Context(), BucketRooms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := kv.Status(t.Context())
+	if err != nil || s.Config().Replicas != 3 {
+		t.Errorf("replicas of a cold-started cluster's bucket: %+v, %v, want 3", s, err)
+	}
+	from, to := nodes[1].mustConnect(t, embeddednats.AccountHistory), nodes[2].mustConnect(t, embeddednats.AccountHistory)
+	got := make(chan *nats.Msg, 1)
+	if _, err := to.ChanSubscribe("hello", got); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Within(t, limit, "a message is forwarded from n1 to n2", func() bool {
+		if err := from.Publish("hello", nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-got:
+			return true
+		case <-time.After(100 * time.Millisecond):
+			return false
+		}
+	})
+}
+
+func TestStopHandsOverLeadership(t *testing.T) {
+	nodes := mustBootstrap(t, []string{"n0", "n1", "n2"}, nil)
+	mustBecome(t, "/readyz", 200, nodes...)
+	leader, _, _, _ := nodes[0].formation.Server().Meta()
+	var leading, other *testNode
+	for _, n := range nodes {
+		if n.name == leader {
+			leading = n
+		} else {
+			other = n
+		}
+	}
+	if leading == nil {
+		t.Fatalf("no node has the name of the leader %q", leader)
+	}
+	var last atomicTime
+	js := mustJetStream(t, other.mustConnect(t, embeddednats.AccountMembership))
+	stopWriting := startWriter(t, js, "$KV."+BucketUsers+".k", &last)
+	natstest.Within(t, limit, "writes are acknowledged", func() bool { return !last.load().IsZero() })
+	server := leading.formation.Server()
+	leading.stop(t)
+	if now, _, _, _ := other.formation.Server().Meta(); now == leader || now == "" {
+		t.Errorf("right after the stop the meta leader is %q, and was %q", now, leader)
+	}
+	if server.Unwrap().Running() {
+		t.Error("the server runs after the stop")
+	}
+	natstest.Within(t, limit, "writes go on", func() bool { return time.Since(last.load()) < 100*time.Millisecond })
+	t.Logf("longest gap between acknowledged writes: %v", stopWriting())
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	n := mustRun(t, planFor(t, "n0", t.TempDir(), nil))
+	mustBecome(t, "/readyz", 200, n)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.httpURL+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := mustRead(t, resp)
+	for _, want := range []string{
+		`unibus_build_info{`, `unibus_node_phase{phase="running"} 1`, `unibus_node_phase{phase="waiting"} 0`, "unibus_node_ready 1",
+		"unibus_server_connections ", "unibus_jetstream_streams 3", "unibus_jetstream_enabled 1", "unibus_meta_leader 1",
+		"unibus_meta_members 1", "unibus_store_volume_free_bytes ", `unibus_repairs_total{cause="stuck-replica"} 0`,
+		`unibus_orders_total{result="refused"} 0`, `unibus_raft_elections_total{kind="meta"}`, "go_goroutines ", "process_open_fds ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(body)
+	}
+}

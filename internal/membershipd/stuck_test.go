@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"testing"
+	"time"
+)
+
+const testGroup = "S-R3F-test"
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// follower is a picture of node b, which follows a in one group, at so many seconds after the epoch.
+func follower(at float64, own, leader uint64) picture {
+	word := func(leads bool, applied uint64) groupWord {
+		return groupWord{Leads: leads, Term: 3, Applied: applied, Size: 3, Quorum: 2, Peers: []string{"a", "c"}}
+	}
+	return picture{At: epoch.Add(time.Duration(at * float64(time.Second))), Self: "b", Routes: []string{"a", "c"},
+		Members: []string{"a", "b", "c"}, MetaLeader: "a", Healthy: true,
+		Own:     map[string]groupWord{testGroup: word(false, own)},
+		Others:  map[string]map[string]groupWord{"a": {testGroup: word(true, leader)}, "c": {testGroup: word(false, leader)}},
+		Streams: map[string]string{testGroup: "HISTORY > s"}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}}
+}
+
+func silent(string) time.Time { return time.Time{} }
+
+func TestStillness(t *testing.T) {
+	type step struct {
+		at          float64
+		own, leader uint64
+		still       bool
+		stuck       bool
+	}
+	for name, c := range map[string]struct {
+		told  float64 // when the server complained, 0 for never
+		steps []step
+	}{
+		"in sync":              {0, []step{{0, 9, 9, false, false}, {10, 9, 9, false, false}}},
+		"behind, but moving":   {0, []step{{0, 1, 99, false, false}, {5, 2, 99, false, false}, {10, 3, 99, false, false}}},
+		"stands still":         {0, []step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {6, 1, 99, true, true}}},
+		"stands, then moves":   {0, []step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {5.5, 2, 99, false, false}, {7, 2, 99, true, false}}},
+		"falls back":           {0, []step{{0, 5, 99, false, false}, {3, 2, 99, true, false}, {6, 5, 99, true, true}}},
+		"told":                 {1, []step{{0, 1, 99, false, false}, {1.5, 1, 99, true, false}, {2, 1, 99, true, true}}},
+		"idle, then a write":   {0, []step{{0, 9, 9, false, false}, {60, 9, 10, false, false}, {61, 10, 10, false, false}}},
+		"nothing to catch up":  {0, []step{{0, 9, 3, false, false}, {10, 9, 3, false, false}}},
+		"told before it stood": {0.5, []step{{1, 1, 99, false, false}, {4, 1, 99, true, false}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := silent
+			if c.told > 0 {
+				at := epoch.Add(time.Duration(c.told * float64(time.Second)))
+				told = func(string) time.Time { return at }
+			}
+			s := newStillness(defaultPatience, told)
+			for _, step := range c.steps {
+				p := follower(step.at, step.own, step.leader)
+				still := s.look(p)
+				if got := len(still) > 0; got != step.still {
+					t.Errorf("at %v s: stands still %v, want %v", step.at, got, step.still)
+				}
+				if got := len(s.stuck(still, p.At)) > 0; got != step.stuck {
+					t.Errorf("at %v s: stuck %v, want %v", step.at, got, step.stuck)
+				}
+			}
+		})
+	}
+}
+
+// A replica whose leader can't be asked waits for something that a restart would not give.
+func TestStillnessNeedsALeader(t *testing.T) {
+	s := newStillness(defaultPatience, silent)
+	for at := range 20 {
+		p := follower(float64(at), 1, 99)
+		delete(p.Others, "a")
+		if still := s.look(p); len(still) > 0 {
+			t.Fatalf("at %d s without a leader: %v", at, still)
+		}
+	}
+}
+
+// A message of the stream that is missing counts although the log is carried out.
+func TestStillnessOfMessages(t *testing.T) {
+	s := newStillness(defaultPatience, silent)
+	var stuck []stuckReplica
+	for at := range 8 {
+		p := follower(float64(at), 9, 9)
+		p.OwnLast[testGroup], p.LeaderLast[testGroup] = 50, 100
+		stuck = s.stuck(s.look(p), p.At)
+	}
+	if len(stuck) != 1 || stuck[0].Lag != 50 {
+		t.Fatalf("stuck: %v, want one replica that lacks 50", stuck)
+	}
+}
+
+// Of two servers that call themselves leader the one of the later term is right.
+func TestPictureLeader(t *testing.T) {
+	p := follower(0, 1, 99)
+	p.Own[testGroup] = groupWord{Leads: true, Term: 2, Applied: 5}
+	if name, _ := p.leader(testGroup); name != "a" {
+		t.Errorf("leader is %q, want a: its term is later than the own", name)
+	}
+	p.Own[testGroup] = groupWord{Leads: true, Term: 4, Applied: 5}
+	if name, _ := p.leader(testGroup); name != "b" {
+		t.Errorf("leader is %q, want b itself: its term is the latest", name)
+	}
+}
