@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -26,13 +27,16 @@ const helperFolder = "helper"
 // for a moment: it votes the founder in, is removed by name, and thrown away. Killed at any point and
 // called again, Found finishes; on a store that is founded already it does what Resume does, and waits.
 //
-// The routes of the configuration are not dialled while founding. Whoever dials the founder and turns
-// out to be another member makes Found refuse (ErrOtherMembers). Whether a cluster may be founded at
-// all is for the caller to know: nobody's answering is no sign of it.
+// If the routes lead to others, they are looked at first, without JetStream, and a member among them
+// makes Found refuse (ErrOtherMembers); so does one in the store's own meta group. That is a last
+// precaution: nobody's answering is no sign that a cluster may be founded. The caller must know it.
 func Found(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if cfg.Cluster != nil {
+		if err := cfg.expectNobody(ctx); err != nil {
+			return nil, fmt.Errorf("found cluster %s with %s: %w", cfg.Cluster.Name, cfg.ServerName, err)
+		}
 		alone := *cfg.Cluster
 		alone.Routes = nil
 		cfg.Cluster = &alone
@@ -46,6 +50,42 @@ func Found(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("found cluster %s with %s: %w", cfg.Cluster.Name, cfg.ServerName, err)
 	}
 	return s, nil
+}
+
+// lookAround is how long the routes to others are given to show somebody.
+const lookAround = 1500 * time.Millisecond
+
+// expectNobody returns ErrOtherMembers if a route leads to a server with JetStream.
+func (cfg ServerConfig) expectNobody(ctx context.Context) error {
+	others := slices.DeleteFunc(slices.Clone(cfg.Cluster.Routes), func(u *url.URL) bool { return cfg.Cluster.leadsHere(ctx, u) })
+	if len(others) == 0 {
+		return nil
+	}
+	c := *cfg.Cluster
+	c.Routes = others
+	cfg.Cluster, cfg.Port = &c, 0
+	cfg.ServerName += "-looks-around" // a living member may have the name
+	p, err := Probe(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+	var member string
+	wait, cancel := context.WithTimeout(ctx, lookAround)
+	defer cancel()
+	seen := func() bool {
+		all, err := p.Servers(wait)
+		for _, i := range all {
+			if err == nil && i.JetStream {
+				member = i.Name
+			}
+		}
+		return member != ""
+	}
+	if p.poll(wait, seen) == nil {
+		return fmt.Errorf("%w: %s", ErrOtherMembers, member)
+	}
+	return nil
 }
 
 func (s *Server) found(ctx context.Context) error {
@@ -166,7 +206,7 @@ func (s *Server) dismissHelper(ctx context.Context) error {
 func (s *Server) onlyHelper() error {
 	leader, _, members, _ := s.Meta()
 	for _, m := range append(members, leader) {
-		if m != "" && m != s.cfg.ServerName && m != HelperName && m != peerID(HelperName) {
+		if m != "" && m != s.cfg.ServerName && m != HelperName && m != PeerID(HelperName) {
 			return fmt.Errorf("%w: %s", ErrOtherMembers, m)
 		}
 	}

@@ -4,10 +4,13 @@ package embeddednats_test
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
@@ -15,45 +18,67 @@ import (
 
 func TestFoundMakesAClusterOfOne(t *testing.T) {
 	begin := time.Now()
-	n := natstest.MustFound(t, natstest.Options{})
+	n := natstest.MustFound(t, natstest.Options{Secret: "s3cret"})
 	founded := time.Since(begin)
-	leader, size, members, ok := n.Meta()
-	if !ok || leader != "n0" || size != 1 || len(members) != 1 {
-		t.Fatalf("meta group: leader %q, size %d, members %v, %v", leader, size, members, ok)
-	}
+	expectAlone(t, n)
 	js := n.MustStream(t, "S", 1)
 	if _, err := js.Publish(context.Background(), "S.a", []byte("kept")); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("founded after %v, a stream after %v", founded, time.Since(begin))
+	if _, err := os.Stat(filepath.Join(n.Config.StoreDir, "helper")); !os.IsNotExist(err) {
+		t.Fatalf("the helper's folder is still there: %v", err)
+	}
 }
 
-func TestResumeAlone(t *testing.T) {
+func TestFoundOverMutualTLS(t *testing.T) {
+	ca, err := natstest.NewCA("routes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectAlone(t, natstest.MustFound(t, natstest.Options{Secret: "s3cret", CA: ca}))
+}
+
+func TestFoundAgainIsResume(t *testing.T) {
 	n := natstest.MustFound(t, natstest.Options{})
-	js := n.MustStream(t, "S", 1)
-	if _, err := js.Publish(context.Background(), "S.a", []byte("kept")); err != nil {
-		t.Fatal(err)
+	mustPublish(t, n.MustStream(t, "S", 1), "S.a")
+	n.Stop()
+	n = natstest.MustStart(t, embeddednats.Found, n.Config)
+	expectAlone(t, n)
+	expectMessages(t, n, "S", 1)
+}
+
+// A founder must never take part in a cluster that lives: founding would end with two of them.
+func TestFoundRefusesALivingCluster(t *testing.T) {
+	nodes := natstest.MustCluster(t, 3, natstest.Options{})
+	mustPublish(t, nodes[0].MustStream(t, "S", 3), "S.a")
+	nodes[0].WithinSync(t)
+	again := nodes[0].Config
+	nodes[0].Stop()
+	again.StoreDir = t.TempDir() // its disk is lost
+	s, err := embeddednats.Found(context.Background(), again)
+	if err == nil {
+		s.Stop()
 	}
-	if err := n.Shutdown(context.Background()); err != nil {
-		t.Fatal(err)
+	if !errors.Is(err, embeddednats.ErrOtherMembers) {
+		t.Fatalf("founding again beside two living members: %v", err)
 	}
-	begin := time.Now()
-	n = natstest.MustStart(t, embeddednats.Resume, n.Config)
-	natstest.Within(t, natstest.Patience, "a usable meta group", func() bool { ok, _ := n.MetaHealthy(); return ok })
-	js = n.MustJetStream(t)
-	var m *jetstream.RawStreamMsg
-	natstest.Within(t, natstest.Patience, "what was written", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		s, err := js.Stream(ctx, "S")
-		if err != nil {
-			return false
-		}
-		m, err = s.GetMsg(ctx, 1)
-		return err == nil
-	})
-	t.Logf("usable %v after the start", time.Since(begin))
-	if string(m.Data) != "kept" {
-		t.Fatalf("read %q", m.Data)
+	expectMessages(t, nodes[1], "S", 1)
+}
+
+func TestFoundKeepsItsHelpersName(t *testing.T) {
+	cfg := natstest.MustConfigs(t, 1, natstest.Options{})[0]
+	cfg.ServerName = embeddednats.HelperName
+	if s, err := embeddednats.Found(context.Background(), cfg); err == nil {
+		s.Stop()
+		t.Fatal("a node may bear the helper's name")
+	}
+}
+
+func expectAlone(t *testing.T, n *natstest.Node) {
+	t.Helper()
+	leader, size, members, ok := n.Meta()
+	if !ok || leader != "n0" || size != 1 || !cmp.Equal(members, []string{"n0"}) {
+		t.Fatalf("meta group: leader %q, size %d, members %v, %v", leader, size, members, ok)
 	}
 }

@@ -45,6 +45,9 @@ func (c *ClusterConfig) CheckRoutes(ctx context.Context) error {
 }
 
 func (c *ClusterConfig) leadsHere(ctx context.Context, r *url.URL) bool {
+	if c.Advertise != "" && r.Host == c.Advertise {
+		return true
+	}
 	if r.Port() == "" || r.Port() != strconv.Itoa(c.Port) {
 		return false
 	}

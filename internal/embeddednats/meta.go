@@ -3,7 +3,6 @@
 package embeddednats
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,7 +25,7 @@ func (s *Server) Meta() (leader string, size int, members []string, ok bool) {
 		return "", 0, nil, false
 	}
 	for _, r := range i.Meta.Replicas {
-		members = append(members, cmp.Or(r.Name, r.Peer))
+		members = append(members, nameOf(r))
 	}
 	if i.Meta.Leader != "" {
 		members = append(members, i.Meta.Leader)
@@ -38,9 +38,7 @@ func (s *Server) Meta() (leader string, size int, members []string, ok bool) {
 }
 
 // PeerID returns the id that a server of this name has in Raft groups.
-func PeerID(name string) string { return peerID(name) }
-
-func peerID(name string) string {
+func PeerID(name string) string {
 	const alphabet, length = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 8
 	sum := sha256.Sum256([]byte(name))
 	for i := range length {
@@ -88,7 +86,7 @@ type MetaGroup struct {
 
 // Replica is a member of a Raft group other than the leader, as the leader sees it.
 type Replica struct {
-	Name    string
+	Name    string // or the id, if nobody has met it yet
 	Peer    string // its id in Raft groups, PeerID(Name)
 	Current bool
 	Offline bool
@@ -96,22 +94,33 @@ type Replica struct {
 	Lag     uint64
 }
 
+// unknown begins what nats-server says in place of the name of a server that it has not met yet.
+const unknown = "Server name unknown"
+
+// nameOf is the server's name, or its id if this server has not met it yet.
+func nameOf(p *server.PeerInfo) string {
+	if p.Name == "" || strings.HasPrefix(p.Name, unknown) {
+		return p.Peer
+	}
+	return p.Name
+}
+
 func replicas(in []*server.PeerInfo) []Replica {
 	var out []Replica
 	for _, r := range in {
-		out = append(out, Replica{Name: r.Name, Peer: r.Peer, Current: r.Current, Offline: r.Offline, Active: r.Active, Lag: r.Lag})
+		out = append(out, Replica{Name: nameOf(r), Peer: r.Peer, Current: r.Current, Offline: r.Offline, Active: r.Active, Lag: r.Lag})
 	}
 	return out
 }
 
-// MetaLeader asks all servers, of which the leader of the meta group alone answers. Without an answer
-// within a second, or before the context ends, it returns ErrNoMetaLeader. A leader that a partition
-// has cut off may answer for up to 20 s.
+// MetaLeader asks all servers whether they lead the meta group. If none says so, all having answered or
+// a second having passed, it returns ErrNoMetaLeader. A leader that a partition has cut off may say so
+// for up to 20 s.
 func (s *Server) MetaLeader(ctx context.Context) (MetaGroup, error) {
 	var g *MetaGroup
-	err := s.ask(ctx, "JSZ", map[string]any{"leader_only": true}, func(a answer) bool {
+	err := s.ask(ctx, "JSZ", map[string]any{}, func(a answer) bool { // leader_only would leave none unanswered for ever
 		var i server.JSInfo
-		if a.Error == nil && json.Unmarshal(a.Data, &i) == nil && i.Meta != nil {
+		if a.Error == nil && json.Unmarshal(a.Data, &i) == nil && i.Meta != nil && i.Meta.Leader == a.Server.Name {
 			g = &MetaGroup{Leader: a.Server, Size: i.Meta.Size, Replicas: replicas(i.Meta.Replicas)}
 		}
 		return g != nil

@@ -112,7 +112,7 @@ func (s *Server) leaderships() []leadership {
 func (s *Server) heir(replicas []*server.PeerInfo) string {
 	var best *server.PeerInfo
 	for _, r := range replicas {
-		if r.Name != "" && r.Name != s.cfg.ServerName && !r.Offline && (best == nil || r.Lag < best.Lag) {
+		if r.Name == nameOf(r) && r.Name != s.cfg.ServerName && !r.Offline && (best == nil || r.Lag < best.Lag) {
 			best = r
 		}
 	}

@@ -151,10 +151,3 @@ func listed(views map[string]*server.StreamDetail, name string) bool {
 	}
 	return false
 }
-
-func nameOf(p *server.PeerInfo) string {
-	if p.Name != "" {
-		return p.Name
-	}
-	return "(id " + p.Peer + ")"
-}
