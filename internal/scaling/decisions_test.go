@@ -121,10 +121,10 @@ func TestDecision4Removing(t *testing.T) {
 	})
 	t.Run("waiting", func(t *testing.T) {
 		c := removing()
-		c.wait(2, "")
-		c.behind(2)
-		c.expect(t, "send-order leave c-2-0@2")
 		c.wait(2, "leaving")
+		c.behind(2)
+		c.expect(t, "send-order retire c-2-0@2")
+		c.wait(2, "retired")
 		c.expect(t, "remove-peer c-2-0")
 		c.streams(3, 0, 1, 2)
 		c.behind(2)
@@ -132,6 +132,7 @@ func TestDecision4Removing(t *testing.T) {
 		c.behind(1)
 		c.expectReason(t, "wait", "when c-1-0 is in sync")
 		c.seen.Streams[1].Leader = ""
+		c.wait(2, "leaving")
 		c.seen.Streams[1].Peers = nil // unknown: it may need the leaver
 		c.expect(t, "send-order resume c-2-0@2 keep")
 	})
@@ -163,7 +164,7 @@ func TestDecision4Order(t *testing.T) {
 		c.phase(3, Removing)
 		c.phase(4, Removing)
 		c.streams(3, 0, 1, 2)
-		c.wait(3, "leaving")
+		c.wait(3, "retired")
 		c.behind(3)
 		c.exchange(1)
 		c.expect(t, "remove-peer c-1-0")

@@ -4,6 +4,9 @@ package scaling
 
 // empty returns the next step towards no data of any stream being on name alone, nil when there is nothing left to do. Each stream
 // goes on by itself: one that has to wait hinders no other.
+//
+// While name is being removed nothing is lowered: a removal that another driver has decided may be late, and lowering could leave a
+// stream on the very peer that it takes.
 func (p *pass) empty(name string) (step *Step, nowhere bool) {
 	for _, s := range p.streams {
 		next, none := p.emptyStream(s, name)
@@ -27,14 +30,14 @@ func (p *pass) emptyStream(s Stream, name string) (step *Step, nowhere bool) {
 	if s.Leader == "" && (len(s.Peers) == 0 || s.has(name)) {
 		return wait("start the nodes of its replicas", "stream %s has no leader, and may have a replica on %s", s.ref(), name), false
 	}
-	if !s.has(name) {
-		return nil, false
-	}
 	staying := 0
 	for _, peer := range s.Peers {
 		if p.stays(peer.Name) {
 			staying++
 		}
+	}
+	if !s.has(name) {
+		return p.settleSize(s, name, staying), false
 	}
 	if !p.removeGate {
 		if staying > 0 && staying < len(s.Peers) {
@@ -53,7 +56,7 @@ func (p *pass) emptyStream(s Stream, name string) (step *Step, nowhere bool) {
 	if behind := s.behind(""); behind != "" && p.lowerSync {
 		return wait(have, "the replicas of stream %s are lowered when all are in sync; %s is not", s.ref(), behind), false
 	}
-	if staying%2 == 1 && staying < len(s.Peers) {
+	if staying%2 == 1 && staying < len(s.Peers) && !p.mayVanish(name) {
 		if step := p.streamLeaderOff(s, name); step != nil {
 			return step, false
 		}
@@ -63,6 +66,25 @@ func (p *pass) emptyStream(s Stream, name string) (step *Step, nowhere bool) {
 		return nil, false // the others have all: the removal takes this replica with it
 	}
 	return wait("bring another node up for it", "stream %s has a replica on %s, and nowhere to go", s.ref(), name), true
+}
+
+// mayVanish is true once a removal of name can be under way.
+func (p *pass) mayVanish(name string) bool {
+	return p.lateRemove && p.rec.Names[name].Phase == Removing
+}
+
+// settleSize has a stream that lacks replicas do without them: JetStream would give it one on name, which is just leaving.
+func (p *pass) settleSize(s Stream, name string, staying int) *Step {
+	if !p.noRefilling || p.mayVanish(name) || len(s.Peers) >= s.Replicas {
+		return nil
+	}
+	if behind := s.behind(""); behind != "" {
+		return wait(have, "the replicas of stream %s are lowered when all are in sync; %s is not", s.ref(), behind)
+	}
+	if staying%2 == 1 {
+		return p.setReplicas(s, staying)
+	}
+	return p.setReplicas(s, len(s.Peers))
 }
 
 // room is a member without a replica of the stream that can take the one of name: one that stays, or any other when none does.
@@ -96,6 +118,9 @@ func (p *pass) streamLeaderOff(s Stream, name string) *Step {
 }
 
 func (p *pass) setReplicas(s Stream, n int) *Step {
+	if s.Replicas == n {
+		return wait("look why JetStream doesn't follow", "stream %s is on its way from %d to %d replicas", s.ref(), len(s.Peers), n)
+	}
 	step := wait("look at what JetStream answered", "stream %s has %d replicas, and %d members are to have one each", s.ref(), s.Replicas, n)
 	step.Action, step.Stream, step.Replicas = SetReplicas, s.ref(), n
 	return step

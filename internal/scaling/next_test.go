@@ -127,11 +127,11 @@ func TestO6Resume(t *testing.T) {
 	c.wait(2, "leaving")
 	c.phase(2, Removing)
 	c.want.Replicas = 1
-	c.expect(t, "remove-peer c-2-0")
+	c.expect(t, "send-order retire c-2-0@2")
 	c.seen.Streams[1].Leader = ""
 	c.expect(t, "send-order resume c-2-0@2 keep")
 	c.seen.Streams[1].Peers = peers([]int{0, 1}) // but not for a stream that it has no part in
-	c.expect(t, "remove-peer c-2-0")
+	c.expect(t, "send-order retire c-2-0@2")
 
 	c = formed(3) // retired disks are never resumed
 	c.wait(2, "retired")

@@ -78,8 +78,8 @@ func (p *pass) removeAbsent(name string) *Step {
 			return wait(have, "%s waits and has data: it is removed when %s is in sync for stream %s", name, behind, s.ref())
 		}
 	}
-	if i, n := p.at(name); p.retire && p.markWaiting && n != nil && n.Mark == "" {
-		return p.order(i, "leave", name, "%s is about to be removed: its disk must not start by itself any more", name)
+	if i, n := p.at(name); p.retire && p.markWaiting && n != nil && n.Mark != "retired" {
+		return p.order(i, "retire", name, "%s is about to be removed: no order may start its disk any more, late ones included", name)
 	}
 	if dead {
 		return p.removePeer(name, "the disk of %s is gone, and the others have its data", name)

@@ -11,10 +11,12 @@ type rules struct {
 	cidCheck    bool // nothing is done while a node of another cluster id answers
 	ghostKnown  bool // only names that the record has as removing or removed are removed
 	retire      bool // leavers are marked before they are removed; removed ones that run are retired
-	markWaiting bool // a waiting node is marked as well before it is removed
+	markWaiting bool // a waiting node is retired before it is removed, so that no late order starts it
 	sizeByName  bool // as many places run as the names that may be members need
 	removeGate  bool // removed only when all others are current and hold no data that is only there
 	lowerSync   bool // replicas are lowered only when all of them are in sync
+	noRefilling bool // before a peer is removed no stream lacks replicas, which JetStream would put on it
+	lateRemove  bool // nothing is lowered while a peer is being removed: the removal may come late
 	syncFirst   bool // a waiting peer is removed only when all other replicas are in sync
 	recordFirst bool // leaving and removing are recorded before the first step that destroys
 	refillFirst bool // places that stay are filled before a live member leaves
@@ -38,7 +40,7 @@ type rules struct {
 func allRules() rules {
 	return rules{
 		foundGuard: true, known: true, askOrder: true, cidCheck: true, ghostKnown: true, retire: true, markWaiting: true,
-		sizeByName: true, removeGate: true, lowerSync: true, syncFirst: true, recordFirst: true, refillFirst: true,
+		sizeByName: true, removeGate: true, lowerSync: true, noRefilling: true, lateRemove: true, syncFirst: true, recordFirst: true, refillFirst: true,
 		deadFirst: true, waitRemove: true, resumeProof: true, takeBack: true, discard: true, neverCancel: true,
 		evidence: true, allAnswer: true, joinGate: true, oneByOne: true, nameByDisk: true, followMove: true,
 		findDisk: true, diskName: true, everyStream: true,

@@ -23,6 +23,8 @@ var switches = map[string]func(r *rules) *bool{
 	"sizeByName":  func(r *rules) *bool { return &r.sizeByName },
 	"removeGate":  func(r *rules) *bool { return &r.removeGate },
 	"lowerSync":   func(r *rules) *bool { return &r.lowerSync },
+	"noRefilling": func(r *rules) *bool { return &r.noRefilling },
+	"lateRemove":  func(r *rules) *bool { return &r.lateRemove },
 	"syncFirst":   func(r *rules) *bool { return &r.syncFirst },
 	"recordFirst": func(r *rules) *bool { return &r.recordFirst },
 	"refillFirst": func(r *rules) *bool { return &r.refillFirst },
@@ -63,8 +65,8 @@ var ruleCases = map[string]struct {
 		"wait person", "remove-peer c-2-0"},
 	"retire": {one(formed(3), func(c *cluster) { c.phase(2, Removed); c.group(0, 1) }),
 		"send-order retire c-2-0@2", "wait"},
-	"markWaiting": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.wait(2, "") }),
-		"send-order leave c-2-0@2", "remove-peer c-2-0"},
+	"markWaiting": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.wait(2, "leaving") }),
+		"send-order retire c-2-0@2", "remove-peer c-2-0"},
 	"sizeByName": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.want.Replicas = 1; c.group(0, 1); c.seen.Size = 2 }),
 		"resize 3", "write-record c-2-0=removed@2"},
 	"removeGate": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.behind(1) }),
@@ -75,9 +77,16 @@ var ruleCases = map[string]struct {
 		c.seen.Streams[0].Peers[1].Current = false
 		c.seen.Streams[1].Replicas, c.seen.Streams[1].Peers = 1, peers([]int{0})
 	}), "wait", "set-replicas A/one=1"},
+	"noRefilling": {one(formed(3), func(c *cluster) {
+		c.phase(2, Leaving)
+		c.want.Replicas = 1
+		c.streams(3, 0, 1)
+	}), "set-replicas A/one=1", "write-record c-2-0=removing@2"},
+	"lateRemove": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.want.Replicas = 1 }),
+		"send-order leave c-2-0@2", "set-replicas A/one=1"},
 	"syncFirst": {one(formed(3), func(c *cluster) {
 		c.phase(2, Removing)
-		c.wait(2, "leaving")
+		c.wait(2, "retired")
 		c.seen.Streams[1].Peers[1].Current = false
 	}), "wait", "remove-peer c-2-0"},
 	"recordFirst": {one(formed(3), func(c *cluster) { c.exchange(2) }),
@@ -90,7 +99,7 @@ var ruleCases = map[string]struct {
 	}), "write-record c-1-1=ordered@1", "write-record c-4-0=leaving@4"},
 	"deadFirst": {one(formed(5), func(c *cluster) { c.phase(1, Removing); c.exchange(1); c.phase(4, Removing) }),
 		"remove-peer c-1-0", "wait"},
-	"waitRemove": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.wait(2, "leaving"); c.behind(1); c.streams(1, 0) }),
+	"waitRemove": {one(formed(3), func(c *cluster) { c.phase(2, Removing); c.wait(2, "retired"); c.behind(1); c.streams(1, 0) }),
 		"remove-peer c-2-0", "wait"},
 	"resumeProof": {one(formed(3), func(c *cluster) {
 		c.phase(2, Removing)
