@@ -87,6 +87,7 @@ func TestClusterConfigPolicy(t *testing.T) {
 		{"bootstrap without itself, other machines", public, func(c *Config) {
 			c.Routes = []string{"nats://192.0.2.1:6222", "nats://192.0.2.2:6222"}
 		}, []string{"routes"}},
+		{"bootstrap on localhost by the machine's address", local, func(c *Config) { c.Bind, c.Routes[0] = "localhost", "nats://10.0.0.9:6222" }, []string{"routes"}},
 		{"bootstrap by the machine's address", public, func(c *Config) { c.Routes = []string{"nats://10.0.0.9:6222", "nats://192.0.2.2:6222"} }, nil},
 		{"bootstrap by the advertised host", public, func(c *Config) { c.Advertise = "n1.example" }, nil},
 		{"bootstrap without the advertised host", public, func(c *Config) { c.Advertise = "n7.example" }, []string{"routes"}},
@@ -163,6 +164,17 @@ func problems(t testing.TB, err error) (all []Problem) {
 		all = append(all, p)
 	}
 	return all
+}
+
+// TestSeedForAKey: whoever gives a seed is told that it is one.
+func TestSeedForAKey(t *testing.T) {
+	c := local()
+	c.OperatorKeys, c.OrderKey = []string{seed}, seed
+	for _, p := range problems(t, c.Validate()) {
+		if !strings.Contains(p.Text, "is a seed") {
+			t.Errorf("%v: does not say that it is a seed", p)
+		}
+	}
 }
 
 // TestValidateOnThisMachine sees that the machine's own addresses are looked up.

@@ -81,7 +81,7 @@ func Load(fs *pflag.FlagSet, environ []string) (*Loaded, error) {
 		if err != nil {
 			return nil, err
 		}
-		layers = []layer{file, vars, flags}
+		layers = slices.Insert(layers, 0, file)
 	}
 	if err := l.apply(layers); err != nil {
 		return nil, err

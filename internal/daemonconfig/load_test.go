@@ -124,6 +124,9 @@ cluster-id: "0123"
 	if diff := cmp.Diff(wantOrigins, got); diff != "" {
 		t.Errorf("origins, -want +got:\n%s", diff)
 	}
+	if l := mustLoad(t, []string{"--port=3"}, []string{"UNIBUS_PORT=2"}); l.Port != 3 {
+		t.Errorf("without a file: port %d, want the flag's", l.Port)
+	}
 	// The flag's file beats the environment's, as everywhere.
 	if l := mustLoad(t, []string{"--config", mustFile(t, "port: 9\n")}, environ[5:6]); l.Port != 9 {
 		t.Errorf("port %d, want that of the file which the flag names", l.Port)
