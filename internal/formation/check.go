@@ -40,7 +40,8 @@ func (d *disk) check() error {
 		}
 		return nil // where the store is depends on how far the wipe came
 	}
-	if d.identity.State != stateNew && !d.hasMeta() {
+	// A server that learns of its removal deletes that state; its disk was marked before.
+	if d.identity.State != stateNew && d.identity.Mark == "" && !d.hasMeta() {
 		return refuse(remedyBroken, "%s is the disk of server %s, but %s does not hold the cluster's state: "+
 			"the store was lost, or another volume is mounted there", d.dir, d.identity.ServerName, d.path(storeDir))
 	}

@@ -119,6 +119,22 @@ func TestDiskThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
+// A server deletes its part of the meta group when it learns of its removal: the disk still has to take a wipe-and-join.
+func TestMarkedDiskMayHaveLostTheMetaGroup(t *testing.T) {
+	for _, kind := range []v1.OrderKind{v1.OrderLeave, v1.OrderRetire} {
+		cfg := testConfig(t.TempDir())
+		f := MustMember(t, cfg)
+		MustTake(t, f, order(f, kind, "a-1"))
+		MustClose(t, f)
+		if err := os.RemoveAll(filepath.Join(cfg.StoreDir, storeDir, "SYS")); err != nil {
+			t.Fatal(err)
+		}
+		if s := MustOpen(t, cfg).Status(); s.Mark == "" || s.Phase != v1.NodeWaiting {
+			t.Errorf("after %s: %+v", kind, s)
+		}
+	}
+}
+
 func TestJournalOfAnotherDiskIsRefused(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	f := MustMember(t, cfg)
