@@ -50,6 +50,13 @@ func (f *Formation) probe(ctx context.Context, decide func(context.Context, *emb
 	if err != nil {
 		return err
 	}
+	err = cfg.Cluster.CheckRoutes(ctx)
+	if errors.Is(err, embeddednats.ErrNotInRoutes) {
+		return refuse("set --routes to all nodes, this one included", "--formation %s: %w", f.cfg.Mode, err)
+	}
+	if err != nil {
+		return err
+	}
 	srv, err := embeddednats.Probe(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("look around: %w", err)
@@ -122,10 +129,15 @@ func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (id
 	}
 }
 
+// metaLeader asks for the leader of the meta group, for a moment only: where there is none, nobody answers.
 func (f *Formation) metaLeader(ctx context.Context, srv *embeddednats.Server) (embeddednats.MetaGroup, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*lookTime)
+	short, cancel := context.WithTimeout(ctx, 2*lookTime)
 	defer cancel()
-	return srv.MetaLeader(ctx)
+	group, err := srv.MetaLeader(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		err = embeddednats.ErrNoMetaLeader
+	}
+	return group, err
 }
 
 // join waits until the leader of a meta group says whose it is.

@@ -3,12 +3,17 @@
 package formation
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 )
+
+// routesTime is how long the names in an order's routes may take to be looked up.
+const routesTime = 5 * time.Second
 
 // Take checks an order and carries it out as far as the disk goes; when it returns nil, the order is durable. Otherwise
 // it returns why not, and the disk is as it was, or (CodeInternal) as the order says.
@@ -125,6 +130,19 @@ func (f *Formation) matchNewName(o v1.Order) error {
 		return deny(v1.CodeName, "no server may have the name %s", o.ServerName)
 	case f.cfg.denied(o.ServerName):
 		return deny(v1.CodeName, "server %s was removed from the cluster, and names never come back: give a new one", o.ServerName)
+	case o.Kind == v1.OrderFound:
+		return nil // it dials nobody
+	}
+	// A joiner whose routes leave itself out could make a meta group of its own with others like it. With the identity
+	// on the disk it would be too late to say so.
+	cfg, err := f.serverConfig(o.ServerName, o.ClusterID, o.Routes)
+	if err != nil {
+		return nil // it is told, and tried again, when NATS is to start
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), routesTime)
+	defer cancel()
+	if err := cfg.Cluster.CheckRoutes(ctx); err != nil {
+		return deny(v1.CodeState, "server %s: %v", o.ServerName, err)
 	}
 	return nil
 }
