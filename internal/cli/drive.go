@@ -51,6 +51,9 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		} else {
 			calls = 0
 		}
+		if err := d.launcher.hopeless(); err != nil && step.Action == scaling.Wait {
+			return o, failf(exitPerson, "a person is needed: %s\n%w", step.Reason, err)
+		}
 		if time.Now().After(end) {
 			return o, failf(exitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, step.Reason)
 		}

@@ -6,12 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +35,8 @@ type launcher struct {
 	control *control
 	// program is the path of membershipd, found when it is first needed.
 	program string
+	// failed are the places whose node could not be started.
+	failed map[int]failure
 }
 
 func configFile(i int) string { return fmt.Sprintf("node-%d.yaml", i) }
@@ -47,7 +48,7 @@ func startLock(i int) string  { return fmt.Sprintf(".node-%d.lock", i) }
 func (l *launcher) settle(ctx context.Context, inv inventory) error {
 	var errs []error
 	for i := range inv.Size {
-		errs = append(errs, l.start(ctx, i))
+		errs = append(errs, l.patiently(i, func() error { return l.start(ctx, i) }))
 	}
 	for i := inv.Size; i < len(inv.Places); i++ {
 		errs = append(errs, l.stop(ctx, i))
@@ -168,6 +169,10 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 	if err != nil {
 		return fmt.Errorf("configuration of node-%d: %w", i, err)
 	}
+	began, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("log of node-%d: %w", i, err)
+	}
 	cmd := exec.Command(program, "--config", config)
 	cmd.Stdout, cmd.Stderr = log, log
 	// The file says it all: a variable beats it, and would be the same for all nodes.
@@ -196,7 +201,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 		}
 		select {
 		case werr := <-ended:
-			return &endedError{fmt.Sprintf("node-%d ended right after its start (%v); its log %s ends with:\n%s", i, werr, log.Name(), tail(log.Name()))}
+			return &endedError{fmt.Sprintf("node-%d ended right after its start (%v), and said in %s:\n%s", i, werr, log.Name(), tail(log.Name(), began))}
 		case <-ctx.Done():
 			return fmt.Errorf("start node-%d: %w", i, ctx.Err())
 		case <-time.After(pollEvery):
@@ -239,35 +244,6 @@ func (l *launcher) started(ctx context.Context, i int, p place) bool {
 	return err == nil
 }
 
-// process returns the id of the place's process, 0 when there is none. The recorded id alone proves nothing: ids are given again,
-// and whoever started the process may have died before writing its id down.
-func (l *launcher) process(i, recorded int) int {
-	config, err := filepath.Abs(l.folder.path(configFile(i)))
-	if err != nil {
-		return 0
-	}
-	is := func(pid int) bool {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err == nil && slices.Contains(strings.Split(string(b), "\x00"), config)
-	}
-	if _, err := os.Stat("/proc/self/cmdline"); err != nil { // a system without /proc: the recorded id is all there is
-		if recorded > 0 && unix.Kill(recorded, 0) == nil {
-			return recorded
-		}
-		return 0
-	}
-	if recorded > 0 && is(recorded) {
-		return recorded
-	}
-	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
-	for _, dir := range all {
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && is(pid) {
-			return pid
-		}
-	}
-	return 0
-}
-
 // stop stops the local node of a place, if it runs. The process gets the signal only when what answers at the place's control
 // endpoint has the disk that is expected there.
 func (l *launcher) stop(ctx context.Context, i int) error {
@@ -306,28 +282,4 @@ func (l *launcher) stop(ctx context.Context, i int) error {
 		}
 	}
 	return nil
-}
-
-// freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
-func freePorts(n int) ([]int, error) {
-	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close() // all at the end, so that no port is found twice
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out, nil
-}
-
-// tail returns the last lines of a log.
-func tail(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return "  " + strings.Join(lines[max(0, len(lines)-8):], "\n  ")
 }

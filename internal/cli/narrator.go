@@ -28,9 +28,12 @@ type narrator struct {
 	since     time.Time
 	shown     time.Time
 	stepBegan time.Time
+	troubles  map[string]time.Time // when each was told last
 }
 
-func newNarrator(w io.Writer) *narrator { return &narrator{w: w, began: time.Now()} }
+func newNarrator(w io.Writer) *narrator {
+	return &narrator{w: w, began: time.Now(), troubles: map[string]time.Time{}}
+}
 
 // line tells something.
 func (n *narrator) line(format string, args ...any) {
@@ -71,5 +74,12 @@ func (n *narrator) done(scaling.Step) {
 	}
 }
 
-// trouble tells an error that is tried again.
-func (n *narrator) trouble(err error) { n.line("trying again: %v", err) }
+// trouble tells an error that is tried again, the same one not too often.
+func (n *narrator) trouble(err error) {
+	text := err.Error()
+	if time.Since(n.troubles[text]) < repeatWait {
+		return
+	}
+	n.troubles[text] = time.Now()
+	n.line("trying again: %s", text)
+}

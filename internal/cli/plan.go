@@ -140,6 +140,9 @@ func stepWords(step scaling.Step) string {
 		}
 		return fmt.Sprintf("%s is marked as leaving", step.Order.Name)
 	case scaling.Resize:
+		if step.Size == 1 {
+			return "1 node is to run"
+		}
 		return fmt.Sprintf("%d nodes are to run", step.Size)
 	}
 	return step.Reason

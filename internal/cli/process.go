@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tooOften is how many failed starts of a node in a row are enough to call a person.
+const tooOften = 4
+
+// failure is what became of the starts of one place's node.
+type failure struct {
+	times int
+	next  time.Time
+	err   error
+}
+
+// patiently starts a node that failed before only after a while, longer each time.
+func (l *launcher) patiently(i int, start func() error) error {
+	f := l.failed[i]
+	if time.Now().Before(f.next) {
+		return nil
+	}
+	err := start()
+	if err == nil {
+		delete(l.failed, i)
+		return nil
+	}
+	if l.failed == nil {
+		l.failed = map[int]failure{}
+	}
+	l.failed[i] = failure{times: f.times + 1, next: time.Now().Add(time.Second << f.times), err: err}
+	return err
+}
+
+// hopeless returns why nodes can't be started, nil as long as that is still tried.
+func (l *launcher) hopeless() error {
+	var errs []error
+	for _, f := range l.failed {
+		if f.times >= tooOften {
+			errs = append(errs, f.err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// process returns the id of the place's process, 0 when there is none. The recorded id alone proves nothing: ids are given again,
+// and whoever started the process may have died before writing its id down.
+func (l *launcher) process(i, recorded int) int {
+	config, err := filepath.Abs(l.folder.path(configFile(i)))
+	if err != nil {
+		return 0
+	}
+	is := func(pid int) bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && slices.Contains(strings.Split(string(b), "\x00"), config)
+	}
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil { // a system without /proc: the recorded id is all there is
+		if recorded > 0 && unix.Kill(recorded, 0) == nil {
+			return recorded
+		}
+		return 0
+	}
+	if recorded > 0 && is(recorded) {
+		return recorded
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
+	for _, dir := range all {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && is(pid) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close() // all at the end, so that no port is found twice
+		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	}
+	return out, nil
+}
+
+// tail returns the last lines of a log, of those from an offset on.
+func tail(file string, from int64) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "  " + err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b[min(from, int64(len(b))):])), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-3):], "\n  ")
+}
