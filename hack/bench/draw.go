@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -26,7 +27,8 @@ func (p *program) draw(ctx context.Context) error {
 	}
 	from, to := g.begin.Add(-2*time.Second), g.end.Add(2*time.Second)
 	s := count("acknowledged writes", oursColor, g.acks, from, to)
-	s.marks = []mark{{2 * time.Second, "unibus cluster grow --replicas 3"}, {g.end.Sub(from), "done"}}
+	s.marks = append([]mark{{2 * time.Second, "unibus cluster grow --replicas 3"}}, g.steps(2*time.Second)...)
+	s.marks = append(s.marks, mark{g.end.Sub(from), "done"})
 	title := fmt.Sprintf("One node becomes three under writes: longest gap %.0f ms", g.LongestGap*1000)
 	if err := os.WriteFile(filepath.Join(p.pictures, "grow.svg"), []byte(picture(title, s)), 0o644); err != nil {
 		return err
@@ -52,6 +54,26 @@ func (p *program) draw(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(p.pictures, "failover.svg"), []byte(picture(title, all...)), 0o644)
 }
 
+// progress is a line that tells what is done, after the command's own time; the plan's lines have none.
+var progress = regexp.MustCompile(`^\s*[0-9.]+s  (.*)$`)
+
+// steps picks from what the command said what changes the cluster.
+func (g *growResult) steps(offset time.Duration) (marks []mark) {
+	raised := false
+	for _, m := range g.said {
+		line := progress.FindStringSubmatch(m.text)
+		switch {
+		case line == nil:
+		case strings.Contains(line[1], " joins on "):
+			marks = append(marks, mark{offset + m.at, line[1]})
+		case strings.HasSuffix(line[1], " gets 3 replicas") && !raised:
+			raised = true
+			marks = append(marks, mark{offset + m.at, "streams get three replicas"})
+		}
+	}
+	return marks
+}
+
 // failoverSeries kills the stream's leader once and returns the writes around it.
 func (p *program) failoverSeries(ctx context.Context, b *bus) (series, time.Duration, error) {
 	t, err := p.newPatient(ctx, b)
@@ -64,8 +86,7 @@ func (p *program) failoverSeries(ctx context.Context, b *bus) (series, time.Dura
 		return series{}, 0, err
 	}
 	pause(ctx, before)
-	from := time.Now()
-	gap, err := t.lose(ctx, leader.kill, leader, nil)
+	gap, from, err := t.lose(ctx, leader.kill, leader, nil)
 	if err != nil {
 		return series{}, 0, err
 	}

@@ -100,7 +100,7 @@ func (t *patient) round(ctx context.Context, gaps map[string][]time.Duration) er
 	if err != nil {
 		return err
 	}
-	d, err := t.lose(ctx, leader.kill, leader, nil)
+	d, _, err := t.lose(ctx, leader.kill, leader, nil)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (t *patient) round(ctx context.Context, gaps map[string][]time.Duration) er
 		return err
 	}
 	var assets time.Duration
-	if d, err = t.lose(ctx, first.kill, first, func(from time.Time) error {
+	if d, _, err = t.lose(ctx, first.kill, first, func(from time.Time) error {
 		err := t.usable(ctx, 2*time.Minute, t.js, t.next())
 		assets = time.Since(from)
 		return err
@@ -124,7 +124,7 @@ func (t *patient) round(ctx context.Context, gaps map[string][]time.Duration) er
 	if leader, _, err = t.apart(ctx); err != nil {
 		return err
 	}
-	if d, err = t.lose(ctx, leader.stop, leader, nil); err != nil {
+	if d, _, err = t.lose(ctx, leader.stop, leader, nil); err != nil {
 		return err
 	}
 	note(stopStream, d)
@@ -139,23 +139,22 @@ func (t *patient) next() jetstream.StreamConfig {
 }
 
 // lose ends a node, measures the gap in the writes until they go on steadily, and starts the node again. While it is
-// gone, meanwhile is called with the time of the loss.
-func (t *patient) lose(ctx context.Context, end func(), n *node, meanwhile func(from time.Time) error) (time.Duration, error) {
+// gone, meanwhile is called with the time of the loss. It returns the gap and when it began.
+func (t *patient) lose(ctx context.Context, end func(), n *node, meanwhile func(from time.Time) error) (gap time.Duration, from time.Time, err error) {
 	pause(ctx, time.Second) // so that the writers are at work
-	from := time.Now()
+	from = time.Now()
 	gone := make(chan struct{})
 	go func() { end(); close(gone) }()
-	var err error
 	if meanwhile != nil {
 		err = meanwhile(from)
 	}
 	<-gone
 	if err != nil {
-		return 0, err
+		return 0, from, err
 	}
-	if err := t.w.steady(ctx, from); err != nil {
-		return 0, err
+	if err = t.w.steady(ctx, from); err != nil {
+		return 0, from, err
 	}
-	d := t.w.gap(from)
-	return d, n.start()
+	gap = t.w.gap(from)
+	return gap, from, n.start()
 }

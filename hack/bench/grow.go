@@ -33,7 +33,8 @@ type growResult struct {
 
 // grow lets the command line make one node, fills it, and lets it grow to three while writers are at work.
 func (p *program) grow(ctx context.Context) (*growResult, error) {
-	dir := filepath.Join(p.shop.dir, "grow")
+	p.grown++
+	dir := filepath.Join(p.shop.dir, fmt.Sprint("grow-", p.grown))
 	if _, err := p.cluster(ctx, "create", "--dir", dir); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func fill(ctx context.Context, js jetstream.JetStream, keys int) (jetstream.KeyV
 		return nil, err
 	}
 	for i := range keys {
-		if _, err := js.PublishAsync(fmt.Sprintf("$KV.KEYS.k%d", i), payload); err != nil {
+		if _, err := js.PublishAsync(fmt.Sprintf("$KV.KEYS.k%d", i), payload, patience); err != nil {
 			return nil, err
 		}
 	}

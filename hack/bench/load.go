@@ -20,7 +20,11 @@ const (
 	fetchBatch    = 1000
 )
 
-var payload = make([]byte, payloadSize)
+var (
+	payload = make([]byte, payloadSize)
+	// patience is how long a publish may wait for room in the window; the client's own 200 ms are too few on a busy machine.
+	patience = jetstream.WithStallWait(30 * time.Second)
+)
 
 // workload measures one thing on one bus, again and again.
 type workload struct {
@@ -129,7 +133,7 @@ func publish(replicas int) func(context.Context, *bus) (func(context.Context) (f
 
 func publishFor(ctx context.Context, js jetstream.JetStream, subject string, d time.Duration) (sent int, err error) {
 	for begin := time.Now(); time.Since(begin) < d; sent++ {
-		if _, err := js.PublishAsync(subject, payload); err != nil {
+		if _, err := js.PublishAsync(subject, payload, patience); err != nil {
 			return sent, err
 		}
 	}
@@ -157,7 +161,7 @@ func fetch(replicas int) func(context.Context, *bus) (func(context.Context) (flo
 			return nil, err
 		}
 		for range fetchMessages {
-			if _, err := js.PublishAsync(name+".x", payload); err != nil {
+			if _, err := js.PublishAsync(name+".x", payload, patience); err != nil {
 				return nil, err
 			}
 		}

@@ -27,6 +27,7 @@ type program struct {
 	calmFor     time.Duration
 	keys        int
 	pictures    string
+	grown       int // clusters that the command line has made
 }
 
 func main() {

@@ -39,7 +39,7 @@ func count(name, color string, acks []time.Time, begin, end time.Time) series {
 
 const (
 	pictureWidth = 860
-	panelHeight  = 150
+	panelHeight  = 170
 	left, right  = 70, 20
 	top, between = 46, 62
 )
@@ -68,7 +68,7 @@ func picture(title string, all ...series) string {
 func panel(b *strings.Builder, s series, y, most, longest int) {
 	width, base := pictureWidth-left-right, y+panelHeight-20
 	px := func(steps float64) float64 { return left + steps/float64(max(longest-1, 1))*float64(width) }
-	py := func(c int) float64 { return float64(base) - float64(c)/float64(most)*float64(panelHeight-40) }
+	py := func(c int) float64 { return float64(base) - float64(c)/float64(most)*float64(panelHeight-66) }
 	fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s" font-weight="bold">%s</text>`+"\n", left, y-6, s.color, html.EscapeString(s.name))
 	fmt.Fprintf(b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#888888"/>`+"\n", left, base, left+width, base)
 	fmt.Fprintf(b, `<text x="%d" y="%.0f" text-anchor="end" fill="#555555">%d/s</text>`+"\n", left-6, py(most)+4, most*int(time.Second/step))
