@@ -109,31 +109,79 @@ func (s survey) add(key streamKey, server string, st heldStream, a *Admin) {
 
 // healthy returns which of the members say themselves that they have the stream and are not copying it. Only those that are alive
 // are waited for.
+//
+// Asked about one stream, a server also calls those of its consumers missing that are on other members alone, as every watcher's
+// is. Asked about the whole account it leaves them out, but then says nothing about a stream that it was not told of yet. So who
+// is troubled by nothing but consumers is asked both.
 func (a *Admin) healthy(ctx context.Context, account, stream string, members []Replica, alive map[string]bool) map[string]bool {
-	missing := map[string]bool{}
+	var ask []string
 	for _, m := range members {
 		if alive[m.Name] {
-			missing[m.Name] = true
+			ask = append(ask, m.Name)
 		}
 	}
-	ok := map[string]bool{}
-	if len(missing) == 0 {
-		return ok
+	body := map[string]any{"account": account, "stream": stream, "details": true}
+	ok, doubted := map[string]bool{}, []string(nil)
+	for name, h := range a.health(ctx, body, ask) {
+		switch {
+		case h.StatusCode == 200:
+			ok[name] = true
+		case h.onlyConsumers():
+			doubted = append(doubted, name)
+		}
 	}
-	body := map[string]string{"account": account, "stream": stream}
+	delete(body, "stream")
+	for name, h := range a.health(ctx, body, doubted) {
+		ok[name] = !h.troubles(stream)
+	}
+	return ok
+}
+
+// memberHealth is what a server says of its health.
+type memberHealth struct {
+	StatusCode int `json:"status_code"`
+	Errors     []struct {
+		Type   string `json:"type"`
+		Stream string `json:"stream"`
+	} `json:"errors"`
+}
+
+// onlyConsumers says whether nothing but consumers is unwell.
+func (h memberHealth) onlyConsumers() bool {
+	for _, e := range h.Errors {
+		if e.Type != "CONSUMER" {
+			return false
+		}
+	}
+	return len(h.Errors) > 0
+}
+
+// troubles says whether anything is unwell that the stream needs.
+func (h memberHealth) troubles(stream string) bool {
+	for _, e := range h.Errors {
+		if e.Stream == stream || e.Type != "STREAM" && e.Type != "CONSUMER" {
+			return true
+		}
+	}
+	return h.StatusCode != 200 && len(h.Errors) == 0
+}
+
+// health asks the named servers for their health, and returns what those say that answer in time.
+func (a *Admin) health(ctx context.Context, body any, names []string) map[string]memberHealth {
+	said := map[string]memberHealth{}
+	if len(names) == 0 {
+		return said
+	}
 	// A question that can't be put leaves all of them unhealthy, which is the safe reading.
 	_ = a.gather(ctx, "$SYS.REQ.SERVER.PING.HEALTHZ", body, lastAttempt, func(r answer) verdict {
-		var d struct {
-			StatusCode int `json:"status_code"`
+		var h memberHealth
+		if slices.Contains(names, r.Server.Name) && json.Unmarshal(r.Data, &h) == nil {
+			said[r.Server.Name] = h
 		}
-		if missing[r.Server.Name] {
-			delete(missing, r.Server.Name)
-			ok[r.Server.Name] = json.Unmarshal(r.Data, &d) == nil && d.StatusCode == 200
-		}
-		if len(missing) == 0 {
+		if len(said) == len(names) {
 			return complete
 		}
 		return waiting
 	})
-	return ok
+	return said
 }
