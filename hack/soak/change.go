@@ -38,7 +38,8 @@ func (s *soak) change(ctx context.Context, name string, size int, f Fault) error
 			defer s.await(ctx, second, name)
 		}
 		if f.Step != "" {
-			e := regexp.MustCompile(`\b` + f.Step + `\b`)
+			// A line of progress, not of the plan that is shown before: it begins with the time.
+			e := regexp.MustCompile(`(?m)^ *\d+\.\ds  .*` + regexp.QuoteMeta(f.Step))
 			if !d.AwaitOutput(ctx, e) {
 				s.say("    the driver never said %s", f.Step)
 			}

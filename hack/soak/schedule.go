@@ -93,7 +93,7 @@ func (f Fault) String() string {
 		fmt.Fprintf(&b, " %s", f.Role)
 	}
 	if f.Step != "" {
-		fmt.Fprintf(&b, " at %s", f.Step)
+		fmt.Fprintf(&b, " at %q", f.Step)
 	}
 	fmt.Fprintf(&b, " +%v", f.Delay)
 	switch f.Kind {
@@ -145,11 +145,11 @@ func (d *deck) deal() Kind {
 	return k
 }
 
-// steps are names of the driver's steps in each change, by which faults are timed.
+// steps are words of the driver about its steps in each change, by which faults are timed.
 var steps = map[string][]string{
-	"create": {"write-record", "send-order"},
-	"grow":   {"write-record", "resize", "send-order", "set-replicas"},
-	"shrink": {"write-record", "move-leader", "set-replicas", "remove-peer", "send-order", "resize"},
+	"create": {"founds the cluster"},
+	"grow":   {"nodes are to run", "joins on", "joins on node-2", "gets 3 replicas"},
+	"shrink": {"begins to leave", "the leader of", "gets 1 replica", "is marked as leaving", "is removed from the meta group", "stops NATS"},
 }
 
 // Schedule draws the rounds. The same seed gives the same rounds, whatever the cluster does.

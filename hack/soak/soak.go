@@ -177,7 +177,7 @@ func (s *soak) tails(err error) {
 		return
 	}
 	s.say("STUCK or failed: %v", err)
-	for _, file := range proc.Logs(s.lifeDir()) {
+	for _, file := range proc.Newest(s.lifeDir(), places+3) {
 		fmt.Fprintf(s.cfg.Out, "--- %s\n%s\n", file, proc.Tail(file, 15))
 	}
 }

@@ -35,8 +35,8 @@ type Config struct {
 	Doors *cut.Network
 	// Hosts are where the places are, in their order; without them all are on 127.0.0.1.
 	Hosts []Host
-	// Extra is added to the configuration of every node, as lines of YAML.
-	Extra string
+	// Extra are settings of every node, as in a configuration file.
+	Extra map[string]string
 }
 
 // Host is a network of its own on this machine.

@@ -4,9 +4,11 @@ package bus
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,25 +26,26 @@ func (p *Place) configure() error {
 		return err
 	}
 	f := p.bus.pki.files(fmt.Sprint(p.Number))
-	lines := []string{
-		"bind: " + p.host.Address,
-		"formation: order",
-		"cluster-name: soak",
-		"store-dir: " + p.Disk,
-		fmt.Sprintf("port: %d", p.client),
-		fmt.Sprintf("cluster-port: %d", p.cluster),
-		fmt.Sprintf("control-port: %d", p.control),
-		fmt.Sprintf("http-port: %d", p.status),
-		"operator-key: " + operator,
-		"order-key: " + order,
-		"route-tls-name: " + natstest.RouteName,
-		"cluster-pass-file: " + filepath.Join(p.bus.folder(), "cluster.pass"),
-		"route-tls-cert: " + f.Cert,
-		"route-tls-key: " + f.Key,
-		"route-tls-ca: " + f.CA,
-		"tls-cert: " + f.Cert,
-		"tls-key: " + f.Key,
-		p.bus.cfg.Extra,
+	p.settings = map[string]string{
+		"bind":      p.host.Address,
+		"formation": "order",
+		"store-dir": p.Disk,
+
+		"port":         strconv.Itoa(p.client),
+		"cluster-port": strconv.Itoa(p.cluster),
+		"control-port": strconv.Itoa(p.control),
+		"http-port":    strconv.Itoa(p.status),
+
+		"operator-key": operator,
+		"order-key":    order,
+
+		"cluster-pass-file": filepath.Join(p.bus.folder(), "cluster.pass"),
+		"route-tls-name":    natstest.RouteName,
+		"route-tls-cert":    f.Cert,
+		"route-tls-key":     f.Key,
+		"route-tls-ca":      f.CA,
+		"tls-cert":          f.Cert,
+		"tls-key":           f.Key,
 	}
 	if d := p.bus.cfg.Doors; d != nil {
 		// The same port on another address of this machine: a node advertises an address, the port is its own.
@@ -50,9 +53,21 @@ func (p *Place) configure() error {
 		if err := d.Door(p.Door(), net.JoinHostPort(host, strconv.Itoa(p.cluster)), p.address(p.cluster)); err != nil {
 			return err
 		}
-		lines = append(lines, "advertise: "+host)
+		p.settings["advertise"] = host
 	}
-	if err := os.WriteFile(p.config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	return p.Set(p.bus.cfg.Extra)
+}
+
+// Set changes settings of the node, from its next start on. An empty value takes a setting out.
+func (p *Place) Set(settings map[string]string) error {
+	maps.Copy(p.settings, settings)
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(p.settings)) {
+		if v := p.settings[k]; v != "" {
+			fmt.Fprintf(&b, "%s: %s\n", k, strconv.Quote(v))
+		}
+	}
+	if err := os.WriteFile(p.config, []byte(b.String()), 0o600); err != nil {
 		return fmt.Errorf("configuration of place %d: %w", p.Number, err)
 	}
 	return nil

@@ -6,12 +6,12 @@ import "fmt"
 
 // Create returns the arguments of a command that founds the cluster at a place.
 func (b *Bus) Create(p *Place) []string {
-	return append([]string{"create", "--yes", "--node", p.Control()}, b.tlsFlags()...)
+	return append([]string{"create", "--yes", "--ledger", "quick", "--node", p.Control()}, b.tlsFlags()...)
 }
 
 // Grow returns the arguments of a command that grows the cluster to that many members, on the first places.
 func (b *Bus) Grow(replicas int) []string {
-	args := []string{"grow", "--yes", "--replicas", fmt.Sprint(replicas)}
+	args := []string{"grow", "--yes", "--ledger", "quick", "--replicas", fmt.Sprint(replicas)}
 	for _, p := range b.Places[:replicas] {
 		args = append(args, "--node", p.Control())
 	}
@@ -20,7 +20,7 @@ func (b *Bus) Grow(replicas int) []string {
 
 // Shrink returns the arguments of a command that shrinks the cluster to that many members.
 func (b *Bus) Shrink(replicas int) []string {
-	return append([]string{"shrink", "--yes", "--replicas", fmt.Sprint(replicas)}, b.tlsFlags()...)
+	return []string{"shrink", "--yes", "--ledger", "quick", "--replicas", fmt.Sprint(replicas)}
 }
 
 func (b *Bus) tlsFlags() []string {

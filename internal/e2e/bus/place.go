@@ -33,6 +33,7 @@ type Place struct {
 
 	host                             Host
 	bus                              *Bus
+	settings                         map[string]string
 	config                           string
 	client, cluster, control, status int
 	http                             *http.Client
@@ -111,8 +112,14 @@ func (p *Place) Stop(ctx context.Context) error {
 	return n.Stop(ctx)
 }
 
-// Control is the URL of the node's control endpoint.
-func (p *Place) Control() string { return "https://" + p.address(p.control) }
+// Control is the URL of the node's control endpoint, which speaks TLS off loopback.
+func (p *Place) Control() string {
+	scheme := "https://"
+	if net.ParseIP(p.host.Address).IsLoopback() {
+		scheme = "http://"
+	}
+	return scheme + p.address(p.control)
+}
 
 // Client is where clients connect.
 func (p *Place) Client() string { return "tls://" + p.address(p.client) }

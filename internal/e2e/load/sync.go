@@ -81,14 +81,24 @@ func Unsettled(sys, app *nats.Conn, account string, streams []Stream, size int) 
 }
 
 // unhealthy asks every member for its own word on a stream, and says what is wrong with the first that is unwell.
+//
+// Asked about one stream a server calls consumers missing that are on other members alone, asked about the account it does not:
+// so both are asked, and of the first answer only what it says of the stream counts.
 func unhealthy(sys *nats.Conn, account, stream string, names []string) string {
+	if who := ill(sys, map[string]any{"account": account, "stream": stream, "details": true}, stream, names, false); who != "" {
+		return who
+	}
+	return ill(sys, map[string]any{"account": account, "details": true}, stream, names, true)
+}
+
+func ill(sys *nats.Conn, body map[string]any, stream string, names []string, consumers bool) string {
 	inbox := nats.NewInbox()
 	sub, err := sys.SubscribeSync(inbox)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	request, err := json.Marshal(map[string]string{"account": account, "stream": stream})
+	request, err := json.Marshal(body)
 	if err != nil {
 		return err.Error()
 	}
@@ -100,7 +110,7 @@ func unhealthy(sys *nats.Conn, account, stream string, names []string) string {
 		missing[n] = true
 	}
 	for len(missing) > 0 {
-		m, err := sub.NextMsg(500 * time.Millisecond)
+		m, err := sub.NextMsg(time.Second)
 		if err != nil {
 			return fmt.Sprintf("no word of their health from %v: %v", missing, err)
 		}
@@ -108,18 +118,39 @@ func unhealthy(sys *nats.Conn, account, stream string, names []string) string {
 			Server struct {
 				Name string `json:"name"`
 			} `json:"server"`
-			Data struct {
-				StatusCode int    `json:"status_code"`
-				Error      string `json:"error"`
-			} `json:"data"`
+			Data health `json:"data"`
 		}
 		if err := json.Unmarshal(m.Data, &r); err != nil || !missing[r.Server.Name] {
 			continue
 		}
-		if r.Data.StatusCode != 200 {
-			return fmt.Sprintf("%s says %d %s", r.Server.Name, r.Data.StatusCode, r.Data.Error)
+		if why := r.Data.trouble(stream, consumers); why != "" {
+			return fmt.Sprintf("%s says %s", r.Server.Name, why)
 		}
 		delete(missing, r.Server.Name)
+	}
+	return ""
+}
+
+// health is what a server says of itself when it is asked for details.
+type health struct {
+	StatusCode int    `json:"status_code"`
+	Error      string `json:"error"`
+	Errors     []struct {
+		Type   string `json:"type"`
+		Stream string `json:"stream"`
+		Error  string `json:"error"`
+	} `json:"errors"`
+}
+
+func (h health) trouble(stream string, consumers bool) string {
+	for _, e := range h.Errors {
+		other := e.Stream != "" && e.Stream != stream
+		if !other && (consumers || e.Type != "CONSUMER") {
+			return e.Error
+		}
+	}
+	if h.StatusCode != 200 && len(h.Errors) == 0 {
+		return fmt.Sprintf("%d %s", h.StatusCode, h.Error)
 	}
 	return ""
 }

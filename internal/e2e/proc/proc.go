@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -163,8 +164,15 @@ func Tail(file string, lines int) string {
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }
 
-// Logs lists the log files in a folder.
-func Logs(dir string) []string {
+// Newest lists the log files in a folder that were written to last, at most n.
+func Newest(dir string, n int) []string {
 	files, _ := filepath.Glob(filepath.Join(dir, "*.log")) // the pattern is valid
-	return files
+	written := map[string]time.Time{}
+	for _, f := range files {
+		if i, err := os.Stat(f); err == nil {
+			written[f] = i.ModTime()
+		}
+	}
+	slices.SortFunc(files, func(a, b string) int { return written[b].Compare(written[a]) })
+	return files[:min(n, len(files))]
 }
