@@ -37,99 +37,101 @@ func local() Config {
 	return c
 }
 
-// TestClusterConfigPolicy is the boot guard's table: what is refused, by which flags.
+// policies are the boot guard's table: what is refused, by which flags.
+var policies = []struct {
+	name   string
+	base   func() Config
+	change func(*Config)
+	want   []string // flags, each with one problem
+}{
+	{"public and complete", public, func(*Config) {}, nil},
+	{"public by host name", public, func(c *Config) { c.Bind = "n0.example" }, nil},
+	{"public by IPv6", public, func(c *Config) { c.Bind = "::" }, nil},
+	{"public, secret in the environment", public, func(c *Config) { c.ClusterPassFile, c.ClusterPass = "", "hunter2" }, nil},
+	{"public, waiting for an order", public, func(c *Config) { c.Formation, c.Routes, c.ServerName = FormationOrder, nil, "" }, nil},
+	{"public, founding", public, func(c *Config) { c.Formation, c.Routes = FormationFound, nil }, nil},
+	{"local, nothing secured", local, func(*Config) {}, nil},
+	{"local, localhost", local, func(c *Config) { c.Bind = "localhost" }, nil},
+	{"local, ::1", local, func(c *Config) { c.Bind = "::1"; c.Routes[0] = "nats://[::1]:6222" }, nil},
+	{"local, open", local, func(c *Config) { c.Open = true }, nil},
+	{"local, any free ports", local, func(c *Config) { c.Port, c.HTTPPort, c.ControlPort = 0, 0, 0 }, nil},
+	{"found with nothing else", Default, func(c *Config) { c.Formation = FormationFound }, nil},
+
+	{"public without route secret", public, func(c *Config) { c.ClusterPassFile = "" }, []string{"cluster-pass-file"}},
+	{"public without route TLS", public, func(c *Config) { c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "", "", "" }, []string{"route-tls-cert"}},
+	{"public without route CA", public, func(c *Config) { c.RouteTLSCA = "" }, []string{"route-tls-ca"}},
+	{"public without either", public, func(c *Config) {
+		c.ClusterPassFile, c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "", "", "", ""
+	}, []string{"cluster-pass-file", "route-tls-cert"}},
+	{"public founder without route TLS", public, func(c *Config) {
+		c.Formation, c.Routes, c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = FormationFound, nil, "", "", ""
+	}, []string{"route-tls-cert"}},
+	{"public without client TLS", public, func(c *Config) { c.TLSCert, c.TLSKey = "", "" }, []string{"tls-cert"}},
+	{"public without operator", public, func(c *Config) { c.OperatorKeys = nil }, []string{"operator-key"}},
+	{"public and open", public, func(c *Config) { c.Open, c.OperatorKeys, c.TLSCert, c.TLSKey = true, nil, "", "" }, []string{"open", "tls-cert"}},
+	{"public on one address", public, func(c *Config) { c.Bind, c.Routes[0], c.TLSCert, c.TLSKey = "10.0.0.9", "nats://10.0.0.9:6222", "", "" }, []string{"tls-cert"}},
+	{"name that may be public", public, func(c *Config) { c.Bind, c.TLSCert, c.TLSKey = "localhost.example", "", "" }, []string{"tls-cert"}},
+
+	{"local, route key only", local, func(c *Config) { c.RouteTLSKey = "k" }, []string{"route-tls-cert", "route-tls-ca"}},
+	{"local, no route key", local, func(c *Config) { c.RouteTLSCert, c.RouteTLSCA = "c", "a" }, []string{"route-tls-key"}},
+	{"local, client key only", local, func(c *Config) { c.TLSKey = "k" }, []string{"tls-cert"}},
+	{"local, open with keys", local, func(c *Config) { c.Open, c.OperatorKeys = true, []string{operatorKey} }, []string{"open"}},
+	{"secret twice", local, func(c *Config) { c.ClusterPass, c.ClusterPassFile = "a", "b" }, []string{"cluster-pass"}},
+	{"secret that looks like a hash", local, func(c *Config) { c.ClusterPass = "$2a$11$x" }, []string{"cluster-pass"}},
+	{"secret without user", local, func(c *Config) { c.ClusterPass, c.ClusterUser = "a", "" }, []string{"cluster-user"}},
+
+	{"bootstrap without name", local, func(c *Config) { c.ServerName = "" }, []string{"server-name"}},
+	{"bootstrap without routes", local, func(c *Config) { c.Routes = nil }, []string{"routes"}},
+	{"bootstrap without itself", local, func(c *Config) { c.Routes = c.Routes[1:] }, []string{"routes"}},
+	{"bootstrap without itself, other machines", public, func(c *Config) {
+		c.Routes = []string{"nats://192.0.2.1:6222", "nats://192.0.2.2:6222"}
+	}, []string{"routes"}},
+	{"bootstrap on localhost by the machine's address", local, func(c *Config) { c.Bind, c.Routes[0] = "localhost", "nats://10.0.0.9:6222" }, []string{"routes"}},
+	{"bootstrap by the machine's address", public, func(c *Config) { c.Routes = []string{"nats://10.0.0.9:6222", "nats://192.0.2.2:6222"} }, nil},
+	{"bootstrap by the advertised host", public, func(c *Config) { c.Advertise = "n1.example" }, nil},
+	{"bootstrap without the advertised host", public, func(c *Config) { c.Advertise = "n7.example" }, []string{"routes"}},
+	{"bootstrap on another port", local, func(c *Config) { c.ClusterPort = 7000 }, []string{"routes"}},
+	{"bootstrap on any port", local, func(c *Config) { c.ClusterPort = 0 }, []string{"cluster-port", "routes"}},
+	{"join without name", local, func(c *Config) { c.Formation, c.ServerName = FormationJoin, "" }, []string{"server-name"}},
+	{"join without routes", local, func(c *Config) { c.Formation, c.Routes = FormationJoin, nil }, []string{"routes"}},
+	{"join without itself", local, func(c *Config) { c.Formation, c.Routes = FormationJoin, c.Routes[1:] }, []string{"routes"}},
+	{"order without key", Default, func(*Config) {}, []string{"order-key"}},
+
+	{"route without scheme", local, func(c *Config) { c.Routes[1] = "127.0.0.1:6232" }, []string{"routes"}},
+	{"route of another scheme", local, func(c *Config) { c.Routes[1] = "http://127.0.0.1:6232" }, []string{"routes"}},
+	{"route without port", local, func(c *Config) { c.Routes[1] = "nats://127.0.0.1" }, []string{"routes"}},
+	{"route with a password", local, func(c *Config) { c.Routes[1] = "nats://u:hunter2@127.0.0.1:6232" }, []string{"routes"}},
+	{"route twice", local, func(c *Config) { c.Routes[1] = c.Routes[2] }, []string{"routes"}},
+
+	{"two things on one port", local, func(c *Config) { c.HTTPPort = c.Port }, []string{"http-port"}},
+	{"three things on one port", local, func(c *Config) { c.HTTPPort, c.ControlPort = c.Port, c.Port }, []string{"http-port", "control-port"}},
+	{"port out of bounds", local, func(c *Config) { c.Port, c.HTTPPort = 65536, -1 }, []string{"port", "http-port"}},
+	{"no address", local, func(c *Config) { c.Bind = "" }, []string{"bind", "cluster-pass-file", "route-tls-cert", "tls-cert", "operator-key"}},
+	{"address with port", public, func(c *Config) { c.Bind = "10.0.0.9:4222" }, []string{"bind"}},
+	{"half an address", public, func(c *Config) { c.Bind = "10.0.0" }, []string{"bind"}},
+	{"advertised to nowhere", public, func(c *Config) { c.Advertise = "0.0.0.0"; c.Routes[0] = "nats://0.0.0.0:6222" }, []string{"advertise"}},
+	{"no store", local, func(c *Config) { c.StoreDir = "" }, []string{"store-dir"}},
+	{"cluster name with a space", local, func(c *Config) { c.ClusterName = "my bus" }, []string{"cluster-name"}},
+	{"server name of a folder", local, func(c *Config) { c.ServerName = "../x" }, []string{"server-name"}},
+
+	{"enumerations", local, func(c *Config) {
+		c.RaftTimers, c.LogFormat, c.LogLevel = "quick", "xml", "loud"
+	}, []string{"raft-timers", "log-format", "log-level"}},
+	{"formation", local, func(c *Config) { c.Formation = "" }, []string{"formation"}},
+	{"operator's seed", local, func(c *Config) { c.OperatorKeys = []string{operatorKey, seed} }, []string{"operator-key"}},
+	{"order key for operator", local, func(c *Config) { c.OperatorKeys = []string{orderKey} }, []string{"operator-key"}},
+	{"operator for order key", local, func(c *Config) { c.OrderKey = operatorKey }, []string{"order-key"}},
+	{"key cut off", local, func(c *Config) { c.OrderKey = orderKey[:40] }, []string{"order-key"}},
+	{"route certificate name", local, func(c *Config) { c.RouteTLSName = "*.*" }, []string{"route-tls-name"}},
+	{"limits", local, func(c *Config) {
+		c.MaxPayload, c.MaxPending, c.MaxConnections, c.MaxSubscriptions, c.StopTimeout, c.SyncInterval = 1, 0, 0, 0, 0, 0
+	}, []string{"max-payload", "max-pending", "max-connections", "max-subscriptions", "stop-timeout", "sync-interval"}},
+}
+
+// TestClusterConfigPolicy: the guard refuses each of the policies by the flags that it names, and nothing else.
 func TestClusterConfigPolicy(t *testing.T) {
-	tests := []struct {
-		name   string
-		base   func() Config
-		change func(*Config)
-		want   []string // flags, each with one problem
-	}{
-		{"public and complete", public, func(*Config) {}, nil},
-		{"public by host name", public, func(c *Config) { c.Bind = "n0.example" }, nil},
-		{"public by IPv6", public, func(c *Config) { c.Bind = "::" }, nil},
-		{"public, secret in the environment", public, func(c *Config) { c.ClusterPassFile, c.ClusterPass = "", "hunter2" }, nil},
-		{"public, waiting for an order", public, func(c *Config) { c.Formation, c.Routes, c.ServerName = FormationOrder, nil, "" }, nil},
-		{"public, founding", public, func(c *Config) { c.Formation, c.Routes = FormationFound, nil }, nil},
-		{"local, nothing secured", local, func(*Config) {}, nil},
-		{"local, localhost", local, func(c *Config) { c.Bind = "localhost" }, nil},
-		{"local, ::1", local, func(c *Config) { c.Bind = "::1"; c.Routes[0] = "nats://[::1]:6222" }, nil},
-		{"local, open", local, func(c *Config) { c.Open = true }, nil},
-		{"local, any free ports", local, func(c *Config) { c.Port, c.HTTPPort, c.ControlPort = 0, 0, 0 }, nil},
-		{"found with nothing else", Default, func(c *Config) { c.Formation = FormationFound }, nil},
-
-		{"public without route secret", public, func(c *Config) { c.ClusterPassFile = "" }, []string{"cluster-pass-file"}},
-		{"public without route TLS", public, func(c *Config) { c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "", "", "" }, []string{"route-tls-cert"}},
-		{"public without route CA", public, func(c *Config) { c.RouteTLSCA = "" }, []string{"route-tls-ca"}},
-		{"public without either", public, func(c *Config) {
-			c.ClusterPassFile, c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "", "", "", ""
-		}, []string{"cluster-pass-file", "route-tls-cert"}},
-		{"public founder without route TLS", public, func(c *Config) {
-			c.Formation, c.Routes, c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = FormationFound, nil, "", "", ""
-		}, []string{"route-tls-cert"}},
-		{"public without client TLS", public, func(c *Config) { c.TLSCert, c.TLSKey = "", "" }, []string{"tls-cert"}},
-		{"public without operator", public, func(c *Config) { c.OperatorKeys = nil }, []string{"operator-key"}},
-		{"public and open", public, func(c *Config) { c.Open, c.OperatorKeys, c.TLSCert, c.TLSKey = true, nil, "", "" }, []string{"open", "tls-cert"}},
-		{"public on one address", public, func(c *Config) { c.Bind, c.Routes[0], c.TLSCert, c.TLSKey = "10.0.0.9", "nats://10.0.0.9:6222", "", "" }, []string{"tls-cert"}},
-		{"name that may be public", public, func(c *Config) { c.Bind, c.TLSCert, c.TLSKey = "localhost.example", "", "" }, []string{"tls-cert"}},
-
-		{"local, route key only", local, func(c *Config) { c.RouteTLSKey = "k" }, []string{"route-tls-cert", "route-tls-ca"}},
-		{"local, no route key", local, func(c *Config) { c.RouteTLSCert, c.RouteTLSCA = "c", "a" }, []string{"route-tls-key"}},
-		{"local, client key only", local, func(c *Config) { c.TLSKey = "k" }, []string{"tls-cert"}},
-		{"local, open with keys", local, func(c *Config) { c.Open, c.OperatorKeys = true, []string{operatorKey} }, []string{"open"}},
-		{"secret twice", local, func(c *Config) { c.ClusterPass, c.ClusterPassFile = "a", "b" }, []string{"cluster-pass"}},
-		{"secret that looks like a hash", local, func(c *Config) { c.ClusterPass = "$2a$11$x" }, []string{"cluster-pass"}},
-		{"secret without user", local, func(c *Config) { c.ClusterPass, c.ClusterUser = "a", "" }, []string{"cluster-user"}},
-
-		{"bootstrap without name", local, func(c *Config) { c.ServerName = "" }, []string{"server-name"}},
-		{"bootstrap without routes", local, func(c *Config) { c.Routes = nil }, []string{"routes"}},
-		{"bootstrap without itself", local, func(c *Config) { c.Routes = c.Routes[1:] }, []string{"routes"}},
-		{"bootstrap without itself, other machines", public, func(c *Config) {
-			c.Routes = []string{"nats://192.0.2.1:6222", "nats://192.0.2.2:6222"}
-		}, []string{"routes"}},
-		{"bootstrap on localhost by the machine's address", local, func(c *Config) { c.Bind, c.Routes[0] = "localhost", "nats://10.0.0.9:6222" }, []string{"routes"}},
-		{"bootstrap by the machine's address", public, func(c *Config) { c.Routes = []string{"nats://10.0.0.9:6222", "nats://192.0.2.2:6222"} }, nil},
-		{"bootstrap by the advertised host", public, func(c *Config) { c.Advertise = "n1.example" }, nil},
-		{"bootstrap without the advertised host", public, func(c *Config) { c.Advertise = "n7.example" }, []string{"routes"}},
-		{"bootstrap on another port", local, func(c *Config) { c.ClusterPort = 7000 }, []string{"routes"}},
-		{"bootstrap on any port", local, func(c *Config) { c.ClusterPort = 0 }, []string{"cluster-port", "routes"}},
-		{"join without name", local, func(c *Config) { c.Formation, c.ServerName = FormationJoin, "" }, []string{"server-name"}},
-		{"join without routes", local, func(c *Config) { c.Formation, c.Routes = FormationJoin, nil }, []string{"routes"}},
-		{"join without itself", local, func(c *Config) { c.Formation, c.Routes = FormationJoin, c.Routes[1:] }, []string{"routes"}},
-		{"order without key", Default, func(*Config) {}, []string{"order-key"}},
-
-		{"route without scheme", local, func(c *Config) { c.Routes[1] = "127.0.0.1:6232" }, []string{"routes"}},
-		{"route of another scheme", local, func(c *Config) { c.Routes[1] = "http://127.0.0.1:6232" }, []string{"routes"}},
-		{"route without port", local, func(c *Config) { c.Routes[1] = "nats://127.0.0.1" }, []string{"routes"}},
-		{"route with a password", local, func(c *Config) { c.Routes[1] = "nats://u:hunter2@127.0.0.1:6232" }, []string{"routes"}},
-		{"route twice", local, func(c *Config) { c.Routes[1] = c.Routes[2] }, []string{"routes"}},
-
-		{"two things on one port", local, func(c *Config) { c.HTTPPort = c.Port }, []string{"http-port"}},
-		{"three things on one port", local, func(c *Config) { c.HTTPPort, c.ControlPort = c.Port, c.Port }, []string{"http-port", "control-port"}},
-		{"port out of bounds", local, func(c *Config) { c.Port, c.HTTPPort = 65536, -1 }, []string{"port", "http-port"}},
-		{"no address", local, func(c *Config) { c.Bind = "" }, []string{"bind", "cluster-pass-file", "route-tls-cert", "tls-cert", "operator-key"}},
-		{"address with port", public, func(c *Config) { c.Bind = "10.0.0.9:4222" }, []string{"bind"}},
-		{"half an address", public, func(c *Config) { c.Bind = "10.0.0" }, []string{"bind"}},
-		{"advertised to nowhere", public, func(c *Config) { c.Advertise = "0.0.0.0"; c.Routes[0] = "nats://0.0.0.0:6222" }, []string{"advertise"}},
-		{"no store", local, func(c *Config) { c.StoreDir = "" }, []string{"store-dir"}},
-		{"cluster name with a space", local, func(c *Config) { c.ClusterName = "my bus" }, []string{"cluster-name"}},
-		{"server name of a folder", local, func(c *Config) { c.ServerName = "../x" }, []string{"server-name"}},
-
-		{"enumerations", local, func(c *Config) {
-			c.RaftTimers, c.LogFormat, c.LogLevel = "quick", "xml", "loud"
-		}, []string{"raft-timers", "log-format", "log-level"}},
-		{"formation", local, func(c *Config) { c.Formation = "" }, []string{"formation"}},
-		{"operator's seed", local, func(c *Config) { c.OperatorKeys = []string{operatorKey, seed} }, []string{"operator-key"}},
-		{"order key for operator", local, func(c *Config) { c.OperatorKeys = []string{orderKey} }, []string{"operator-key"}},
-		{"operator for order key", local, func(c *Config) { c.OrderKey = operatorKey }, []string{"order-key"}},
-		{"key cut off", local, func(c *Config) { c.OrderKey = orderKey[:40] }, []string{"order-key"}},
-		{"route certificate name", local, func(c *Config) { c.RouteTLSName = "*.*" }, []string{"route-tls-name"}},
-		{"limits", local, func(c *Config) {
-			c.MaxPayload, c.MaxPending, c.MaxConnections, c.MaxSubscriptions, c.StopTimeout, c.SyncInterval = 1, 0, 0, 0, 0, 0
-		}, []string{"max-payload", "max-pending", "max-connections", "max-subscriptions", "stop-timeout", "sync-interval"}},
-	}
 	here := machine{addresses: []net.IP{net.ParseIP("10.0.0.9")}}
-	for _, tt := range tests {
+	for _, tt := range policies {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.base()
 			tt.change(&c)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // bridge hands what nats-server says to slog, and lets the embedder listen in: a fatal error is told
@@ -39,8 +40,18 @@ func (b *bridge) Debugf(format string, v ...any) { b.say(slog.LevelDebug, format
 // Tracef implements server.Logger. Traces are never switched on: they hold what users say.
 func (b *bridge) Tracef(string, ...any) {}
 
+// skipWarning is what the server says of route TLS that replaces the standard verification by one of its own, which it takes for none.
+const skipWarning = "TLS certificate chain and hostname of solicited routes will not be verified"
+
 // Warnf implements server.Logger.
-func (b *bridge) Warnf(format string, v ...any) { b.say(slog.LevelWarn, format, v...) }
+func (b *bridge) Warnf(format string, v ...any) {
+	// Route TLS that really verifies nobody has been refused by then.
+	if strings.HasPrefix(format, skipWarning) {
+		b.say(slog.LevelDebug, format, v...)
+		return
+	}
+	b.say(slog.LevelWarn, format, v...)
+}
 
 // Errorf implements server.Logger.
 func (b *bridge) Errorf(format string, v ...any) { b.say(slog.LevelError, format, v...) }

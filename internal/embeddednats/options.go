@@ -72,6 +72,9 @@ func (cfg ServerConfig) prepare() (ServerConfig, error) {
 	if !loopback(c.Host) && (c.Password == "" || c.TLS == nil) {
 		return cfg, fmt.Errorf("a cluster on %s (--bind) needs a route secret and mutual route TLS; only loopback may do without", c.Host)
 	}
+	if c.TLS != nil && c.TLS.InsecureSkipVerify && c.TLS.VerifyConnection == nil {
+		return cfg, errors.New("route TLS that verifies nobody: set VerifyConnection, or leave the standard verification on")
+	}
 	if c.Name == "" {
 		return cfg, errors.New("a cluster needs a name (--cluster-name)")
 	}
