@@ -83,6 +83,7 @@ func start(ctx context.Context, cfg ServerConfig, more func(*server.Options)) (*
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if cfg.JetStream {
 		s.wg.Go(s.watchStore)
+		s.wg.Go(s.tend)
 	}
 	if a := s.ns.MonitorAddr(); a != nil {
 		s.log.Info("monitoring is open", "url", "http://"+a.String())

@@ -86,16 +86,16 @@ func (s *Server) Stats() (Stats, error) {
 		return out, nil
 	}
 	out.JetStream.StoreLimitBytes = uint64(max(i.Config.MaxStore, 0))
-	terms := s.terms()
+	raft := s.raftGroups()
 	if m := i.Meta; m != nil {
 		out.Meta = &GroupStats{
 			Account: AccountSystem, Leader: m.Leader, Led: m.Leader == s.cfg.ServerName, Size: m.Size,
-			Term: terms["_meta_"], Replicas: replicas(m.Replicas),
+			Term: raft["_meta_"].Term, Replicas: replicas(m.Replicas),
 		}
 	}
 	for _, a := range i.AccountDetails {
 		for n := range a.Streams {
-			out.Streams = append(out.Streams, s.stream(a.Name, &a.Streams[n], terms))
+			out.Streams = append(out.Streams, s.stream(a.Name, &a.Streams[n], raft[a.Streams[n].RaftGroup].Term))
 		}
 	}
 	slices.SortFunc(out.Streams, func(a, b StreamStats) int {
@@ -104,10 +104,10 @@ func (s *Server) Stats() (Stats, error) {
 	return out, nil
 }
 
-func (s *Server) stream(account string, d *server.StreamDetail, terms map[string]uint64) StreamStats {
+func (s *Server) stream(account string, d *server.StreamDetail, term uint64) StreamStats {
 	st := StreamStats{
 		Name: d.Name, Messages: d.State.Msgs, Bytes: d.State.Bytes, FirstSeq: d.State.FirstSeq, LastSeq: d.State.LastSeq,
-		Group: GroupStats{Account: account, Size: 1, Term: terms[d.RaftGroup]},
+		Group: GroupStats{Account: account, Size: 1, Term: term},
 	}
 	if d.Config != nil {
 		st.Wanted = d.Config.Replicas
@@ -117,19 +117,4 @@ func (s *Server) stream(account string, d *server.StreamDetail, terms map[string
 		st.Group.Size, st.Group.Replicas = 1+len(c.Replicas), replicas(c.Replicas)
 	}
 	return st
-}
-
-// terms returns the term of each Raft group that this server is in, by the group's name.
-func (s *Server) terms() map[string]uint64 {
-	out := map[string]uint64{}
-	for _, account := range []string{AccountSystem, AccountMembership, AccountHistory} {
-		if z := s.ns.Raftz(&server.RaftzOptions{AccountFilter: account}); z != nil {
-			for _, groups := range *z {
-				for name, g := range groups {
-					out[name] = g.Term
-				}
-			}
-		}
-	}
-	return out
 }

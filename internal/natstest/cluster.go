@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -89,6 +90,10 @@ func MustConfigs(t testing.TB, n int, o Options) []embeddednats.ServerConfig {
 	return cfgs
 }
 
+func hostOf(cfg embeddednats.ServerConfig) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Cluster.Port))
+}
+
 // Starter is one of embeddednats's ways to start a server.
 type Starter func(context.Context, embeddednats.ServerConfig) (*embeddednats.Server, error)
 
@@ -117,11 +122,17 @@ func MustCluster(t testing.TB, n int, o Options) []*Node {
 	if n == 1 {
 		return []*Node{MustFound(t, o)}
 	}
+	return MustStartAll(t, MustConfigs(t, n, o))
+}
+
+// MustStartAll is MustCluster for configurations that were made before.
+func MustStartAll(t testing.TB, cfgs []embeddednats.ServerConfig) []*Node {
+	t.Helper()
 	var nodes []*Node
-	for _, cfg := range MustConfigs(t, n, o) {
+	for _, cfg := range cfgs {
 		nodes = append(nodes, MustStart(t, embeddednats.Join, cfg))
 	}
-	WithinMeta(t, nodes[0], n)
+	WithinMeta(t, nodes[0], len(cfgs))
 	return nodes
 }
 
