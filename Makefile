@@ -65,7 +65,7 @@ test: ## Run all tests with the race detector (TESTFLAGS='-run X' narrows)
 
 .PHONY: model
 model: ## Explore the scaling rules breadth-first within a modelled environment (about ten minutes)
-	$(GO) run ./hack/model
+	$(GO) test ./internal/scaling -run '^TestModel' -count=1 -v -timeout 15m -model.time 8m30s -model.rules 1m30s
 
 .PHONY: soak
 soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the last line tells what was lost
