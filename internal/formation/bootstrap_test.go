@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/natstest"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -161,5 +162,78 @@ func TestJoinWaitsForACluster(t *testing.T) {
 	n.ExpectMembers(t, "s-0", "s-1")
 	if a, b := founder.Status(), n.Status(); a.ClusterID != b.ClusterID || b.ClusterID == "" {
 		t.Errorf("cluster ids %q and %q", a.ClusterID, b.ClusterID)
+	}
+}
+
+// TestBootstrapGoesOnWithoutTheSlowest: while a node still looks around, the others may take it for a server that will
+// never have JetStream, and elect a leader without it. It is taken in all the same, and nothing is agreed before.
+func TestBootstrapGoesOnWithoutTheSlowest(t *testing.T) {
+	cfgs := seeds(t, 3)
+	slow, err := cfgs[2].Server("", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.ServerName, slow.Cluster.Name = "s-2"+probeSuffix, "bus"
+	probe := natstest.MustStart(t, embeddednats.Probe, slow)
+	var nodes []*testNode
+	for _, cfg := range cfgs[:2] {
+		f := MustOpen(t, cfg)
+		if err := f.become(identity{Formed: formedBootstrap}); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, &testNode{Formation: f, cfg: cfg, stop: MustRun(t, f)})
+	}
+	ExpectSoon(t, "the two elect a leader", func() bool {
+		_, err := probe.MetaLeader(context.Background())
+		return err == nil
+	})
+	for _, n := range nodes {
+		if s := n.Status(); s.ClusterID != "" || s.Phase != v1.NodeStarting {
+			t.Errorf("two of three have agreed: %+v", s)
+		}
+	}
+	probe.Stop()
+	nodes = append(nodes, MustNode(t, cfgs[2]))
+	for _, n := range nodes {
+		n.ExpectRunning(t)
+		n.ExpectMembers(t, "s-0", "s-1", "s-2")
+		if id := nodes[0].Status().ClusterID; id == "" || n.Status().ClusterID != id {
+			t.Errorf("cluster ids %q and %q", id, n.Status().ClusterID)
+		}
+	}
+}
+
+// TestJoinersNeverFound: joiners whose founder is away, and is not in their routes, are all that they know of. They elect
+// nobody, and are taken in when it is back.
+func TestJoinersNeverFound(t *testing.T) {
+	ports, dir := MustPorts(t, 3), t.TempDir()
+	founder := MustNode(t, nodeConfig(filepath.Join(dir, "f"), "f-0", ModeFound, ports, 2))
+	founder.ExpectRunning(t)
+	founder.MustStop(t)
+	var nodes []*testNode
+	for i := range 2 {
+		n := MustNode(t, nodeConfig(filepath.Join(dir, fmt.Sprint(i)), "", ModeOrder, ports[:2], i))
+		MustTake(t, n.Formation, order(n.Formation, v1.OrderJoin, fmt.Sprint("j-", i)))
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes {
+		n.ExpectRunning(t)
+		ExpectSoon(t, "it sees the other", func() bool { return n.Server().Unwrap().NumRoutes() > 0 })
+		if s := n.Status(); s.Meta != nil {
+			t.Errorf("a joiner that nobody took in has a view: %+v", s.Meta)
+		}
+	}
+	// Two elections' time: without the guard there is a leader in the first.
+	for range 80 {
+		for _, n := range nodes {
+			if leader, size, members, _ := n.Server().Meta(); leader != "" {
+				t.Fatalf("joiners made a group of their own: leader %s of %d, %v", leader, size, members)
+			}
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	founder = MustNode(t, founder.cfg)
+	for _, n := range append(nodes, founder) {
+		n.ExpectMembers(t, "f-0", "j-0", "j-1")
 	}
 }

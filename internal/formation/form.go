@@ -115,18 +115,37 @@ func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (id
 			}
 			continue
 		}
-		// One that answers nothing but JetStream, or a leader chosen by nodes that this disk was part of, is the last
-		// thing that could be there.
 		leader, err := f.metaLeader(ctx, srv)
 		if err == nil {
-			return identity{}, refuse("join it: --formation join with a --server-name that was never used, or an order",
-				"bootstrap on an empty disk, but server %s leads a meta group of %d: this is no first start", leader.Leader.Name, leader.Size)
+			err = f.bootstrapsWith(leader, seen)
 		}
-		if !errors.Is(err, embeddednats.ErrNoMetaLeader) {
+		if err != nil && !errors.Is(err, embeddednats.ErrNoMetaLeader) {
 			return identity{}, err
 		}
 		return identity{Formed: formedBootstrap}, nil
 	}
+}
+
+// bootstrapsWith says whether a meta group that has a leader is that of this bootstrap: the first nodes may have elected
+// one while this node still looked around, since a server without JetStream counts as one that will never have it. They
+// agree on nothing without this node. But a group that lists this node had its disk, and one of others is not ours.
+func (f *Formation) bootstrapsWith(group embeddednats.MetaGroup, seen []presence) error {
+	for _, m := range members(group) {
+		if m == f.cfg.ServerName || !slices.Contains(names(seen), m) {
+			return refuse("join it: --formation join with a --server-name that was never used, or an order",
+				"bootstrap on an empty disk, but server %s leads a meta group of %v: this is no first start", group.Leader.Name, members(group))
+		}
+	}
+	return nil
+}
+
+// members are the names of a group, its leader's first.
+func members(group embeddednats.MetaGroup) []string {
+	out := []string{group.Leader.Name}
+	for _, r := range group.Replicas {
+		out = append(out, r.Name)
+	}
+	return out
 }
 
 // metaLeader asks for the leader of the meta group, for a moment only: where there is none, nobody answers.
@@ -174,10 +193,6 @@ func (f *Formation) join(ctx context.Context, srv *embeddednats.Server) (identit
 // again.
 func (f *Formation) joined(group embeddednats.MetaGroup, seen []presence) (identity, error) {
 	name, id := f.cfg.ServerName, ""
-	members := []string{group.Leader.Name}
-	for _, r := range group.Replicas {
-		members = append(members, r.Name)
-	}
 	for _, p := range seen {
 		if p.Name == group.Leader.Name {
 			id = p.ClusterID
@@ -187,7 +202,7 @@ func (f *Formation) joined(group embeddednats.MetaGroup, seen []presence) (ident
 				"the disk is empty, but server %s says that %s is taken or was removed", p.Name, name)
 		}
 	}
-	if slices.Contains(members, name) {
+	if slices.Contains(members(group), name) {
 		return identity{}, refuse("bring the old disk back; or remove "+name+" from the cluster (unibus cluster remove) and give a --server-name that was never used",
 			"the disk is empty, but server %s is a member of the cluster", name)
 	}

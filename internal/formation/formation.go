@@ -111,7 +111,8 @@ func (f *Formation) Status() v1.NodeStatus {
 	if s.RouteURL == "" {
 		s.RouteURL = srv.RouteURL()
 	}
-	if leader, size, members, ok := srv.Meta(); ok {
+	// What a joiner believes before it was taken in is no view of the group.
+	if leader, size, members, ok := srv.Meta(); ok && size < joinerSize {
 		s.Meta = &v1.MetaView{Leader: leader, Size: size, Members: members}
 	}
 	return s

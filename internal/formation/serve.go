@@ -76,10 +76,36 @@ func (f *Formation) start(ctx context.Context, i *identity) (*embeddednats.Serve
 	switch {
 	case i.founding():
 		return embeddednats.Found(ctx, cfg)
+	case i.State == stateNew && i.Formed == formedBootstrap:
+		return embeddednats.Join(ctx, cfg)
 	case i.State == stateNew:
+		neverElect(ctx, cfg.Cluster)
 		return embeddednats.Join(ctx, cfg)
 	default:
 		return embeddednats.Resume(ctx, cfg)
+	}
+}
+
+// joinerSize is how many members a joiner believes the meta group to have until the group's leader tells it the truth.
+const joinerSize = 32
+
+// neverElect makes sure that joiners never make a meta group of their own, whatever their routes are and whoever is away.
+// An empty server takes the number of its routes for the size of the group, and empty servers elect a leader once all of
+// that number are there; a server without JetStream, such as one that looks around before it forms, even lowers it. So a
+// joiner gets its own route many times: it dials itself, drops that, and waits for a leader that has more than it.
+func neverElect(ctx context.Context, c *embeddednats.ClusterConfig) {
+	for _, r := range c.Routes {
+		self := *c
+		self.Routes = []*url.URL{r}
+		if self.CheckRoutes(ctx) != nil {
+			continue
+		}
+		routes := append([]*url.URL(nil), c.Routes...)
+		for len(routes) < joinerSize {
+			routes = append(routes, r)
+		}
+		c.Routes = routes
+		return
 	}
 }
 
