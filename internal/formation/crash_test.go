@@ -45,6 +45,9 @@ var deeds = map[string]func(f *Formation) error{
 func child() {
 	a := strings.SplitN(os.Getenv(childEnv), ":", 3)
 	point, _ := strconv.Atoi(a[1])
+	if a[0] == "node" {
+		nodeChild(point, a[2])
+	}
 	cfg := testConfig(a[2])
 	n := 0
 	cfg.step = func(string) error {

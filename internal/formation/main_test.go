@@ -201,7 +201,7 @@ func MustMember(t *testing.T, cfg Config) *Formation {
 }
 
 // waitLimit is how long a condition may take. It judges that something happens at all, on a slow machine, not when.
-const waitLimit = 20 * time.Second
+const waitLimit = 90 * time.Second
 
 // ExpectSoon polls until the condition holds.
 func ExpectSoon(t *testing.T, what string, cond func() bool) {
