@@ -58,6 +58,8 @@ var cases = []importCase{
 	{folder: "internal/membershipd", imports: module + "/internal/scaling"},
 	{folder: "internal/membershipd", imports: module + "/internal/natstest"},
 	{folder: "internal/embeddednats", imports: module + "/internal/membershipd"},
+	{folder: "internal/membershipd", imports: module + "/internal/e2e/load"},
+	{folder: "internal/e2e/load", imports: module + "/internal/natstest", allowed: true},
 	{folder: "internal/scaling", imports: "github.com/stretchr/testify/require", test: true},
 	{folder: "internal/jsadmin", imports: "github.com/nats-io/nats.go/jetstream", allowed: true},
 	{folder: "internal/embeddednats", imports: "github.com/nats-io/nats-server/v2/server", allowed: true},
