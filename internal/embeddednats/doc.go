@@ -37,6 +37,8 @@ const (
 const (
 	// TagCluster is followed by the cluster's id.
 	TagCluster = "unibus-cluster:"
+	// TagTimers is followed by the RaftTimers that are in force. Every server has it.
+	TagTimers = "unibus-timers:"
 	// TagState is followed by StateForming or StateMember.
 	TagState = "unibus-state:"
 	// StateForming is a node without an identity that looks around.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 	_ "unsafe" // for go:linkname
@@ -64,6 +65,32 @@ func StockRaftTimers() RaftTimers {
 	return RaftTimers{MinElection: 4 * time.Second, MaxElection: 9 * time.Second, Heartbeat: time.Second}
 }
 
+// String is the text that nodes tell each other and keep on their disks, such as "2s/4s/500ms".
+func (t RaftTimers) String() string {
+	if t == (RaftTimers{}) {
+		t = StockRaftTimers()
+	}
+	return fmt.Sprintf("%v/%v/%v", t.MinElection, t.MaxElection, t.Heartbeat)
+}
+
+// ParseRaftTimers reads what String writes. It fails on timers that can't work.
+func ParseRaftTimers(text string) (RaftTimers, error) {
+	var t RaftTimers
+	parts := strings.Split(text, "/")
+	into := []*time.Duration{&t.MinElection, &t.MaxElection, &t.Heartbeat}
+	if len(parts) != len(into) {
+		return t, fmt.Errorf("%w %q: want three durations, such as %v", errTimers, text, DefaultRaftTimers())
+	}
+	for i, part := range parts {
+		d, err := time.ParseDuration(part)
+		if err != nil || d <= 0 {
+			return t, fmt.Errorf("%w %q: %q is no duration, such as 2s", errTimers, text, part)
+		}
+		*into[i] = d
+	}
+	return t, t.validate()
+}
+
 // RaftTimersInForce returns what the servers of this process go by.
 func RaftTimersInForce() RaftTimers {
 	timersMu.Lock()
@@ -86,8 +113,8 @@ func (t RaftTimers) validate() error {
 		return nil
 	}
 	if t.Heartbeat < 100*time.Millisecond || t.MinElection < 4*t.Heartbeat || t.MaxElection < t.MinElection+t.Heartbeat {
-		return fmt.Errorf("%w %v/%v/%v: want a heartbeat of 100ms or more, the shortest election 4 heartbeats or more, "+
-			"and the longest at least one heartbeat longer", errTimers, t.MinElection, t.MaxElection, t.Heartbeat)
+		return fmt.Errorf("%w %v: want a heartbeat of 100ms or more, the shortest election 4 heartbeats or more, "+
+			"and the longest at least one heartbeat longer", errTimers, t)
 	}
 	return nil
 }

@@ -76,3 +76,20 @@ func TestRaftTimersThatCannotWork(t *testing.T) {
 		}
 	}
 }
+
+// TestRaftTimersTravel: what one node writes, on its disk or to others, another one reads.
+func TestRaftTimersTravel(t *testing.T) {
+	for _, timers := range []RaftTimers{DefaultRaftTimers(), StockRaftTimers(), {1500 * time.Millisecond, 2 * time.Minute, 250 * time.Millisecond}} {
+		if got, err := ParseRaftTimers(timers.String()); err != nil || got != timers {
+			t.Errorf("%v became %v, %v", timers, got, err)
+		}
+	}
+	if got, want := (RaftTimers{}).String(), "4s/9s/1s"; got != want {
+		t.Errorf("the stock ones are %s, want %s", got, want)
+	}
+	for _, text := range []string{"", "fast", "2s/4s", "2s/4s/500ms/1s", "2s/4s/x", "0s/0s/0s", "-2s/4s/500ms", "2s/1s/500ms"} {
+		if got, err := ParseRaftTimers(text); err == nil {
+			t.Errorf("%q became %v", text, got)
+		}
+	}
+}

@@ -69,6 +69,7 @@ func start(ctx context.Context, cfg ServerConfig, more func(*server.Options)) (*
 	}
 	o.CustomClientAuthentication = auth
 	cfg.Timers.apply(s.log)
+	o.Tags = append(o.Tags, TagTimers+RaftTimersInForce().String())
 	if s.ns, err = server.NewServer(o); err != nil {
 		return nil, fmt.Errorf("embedded server %s: %w", cfg.ServerName, err)
 	}
