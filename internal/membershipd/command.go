@@ -75,6 +75,14 @@ func stopping(stderr io.Writer) (context.Context, func()) {
 	}
 }
 
+// noArguments refuses what is neither a flag nor a command.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%w: %q is no command; settings are flags (--help)", errRefused, args[0])
+	}
+	return nil
+}
+
 func command(environ []string, logTo io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "membershipd",
@@ -87,7 +95,7 @@ Settings come from flags, UNIBUS_ variables and a YAML file (--config); a flag b
 Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anything was started, 3 ended by a second signal.`,
 		Example: `  membershipd --formation found                      a cluster of one, on this machine
   membershipd --config /etc/unibus/membershipd.yaml  as configured`,
-		Args: cobra.NoArgs, Version: readBuildInfo().String(), SilenceUsage: true, SilenceErrors: true,
+		Args: noArguments, Version: readBuildInfo().String(), SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	daemonconfig.AddFlags(root.PersistentFlags())
@@ -115,7 +123,7 @@ Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anyt
 	}
 	root.AddCommand(&cobra.Command{
 		Use: "config", Short: "Print the configuration that is in force, where each setting comes from, and what is wrong with it",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := daemonconfig.Load(cmd.Flags(), environ)
 			if err != nil {

@@ -135,7 +135,7 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 func TestHealthAlone(t *testing.T) {
 	h, c := watched()
 	feed(h, c, picture{Self: "b", Members: []string{"b"}, MetaLeader: "b", Healthy: true,
-		Own: map[string]groupWord{metaGroup: {Leads: true, Term: 1, Applied: 4, Size: 1, Quorum: 1}}}, nil, holdLooks)
+		Own: map[string]groupWord{metaGroup: {ID: "b", Leader: "b", Leads: true, Term: 1, Applied: 4, Size: 1, Quorum: 1}}}, nil, holdLooks)
 	expect(t, "alone", h.healthz, true, "")
 	expect(t, "alone", h.readyz, true, "")
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ type served struct {
 
 // newNode opens the disk and binds the ports. What it has opened is closed by run, or by close if it is never run.
 func newNode(p plan) (*node, error) {
+	if err := errors.Join(free("--port", p.server.Host, p.server.Port), free("--cluster-port", p.server.Cluster.Host, p.server.Cluster.Port)); err != nil {
+		return nil, err
+	}
 	n := &node{plan: p, log: p.log, health: newHealth(time.Now), metrics: newMetrics()}
 	store := newSpace(p.formation.StoreDir)
 	n.supervisor = &supervisor{log: p.log, now: time.Now, health: n.health, metrics: n.metrics, notes: p.notes,
@@ -95,11 +99,28 @@ func newNode(p plan) (*node, error) {
 	return n, nil
 }
 
+// free says whether a port that NATS is to listen on later is free now: a node that waits for an order for days must not find out
+// then. Another process may take it meanwhile, which the start tells again and again.
+func free(flag, host string, port int) error {
+	if port == 0 {
+		return nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return inUse(flag, err)
+	}
+	return l.Close()
+}
+
+func inUse(flag string, err error) error {
+	return fmt.Errorf("%s: %w; give another port (0 for any free one), or end what holds it", flag, err)
+}
+
 // listen binds an address and returns its URL. A port in use is told with the flag that sets it.
 func (n *node) listen(name, flag, addr string, tlsConfig *tls.Config, h http.Handler) (string, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", fmt.Errorf("%s endpoint: %w; set %s to another port (0: any free one), or end what holds it", name, err, flag)
+		return "", inUse(flag, err)
 	}
 	scheme := "http"
 	if tlsConfig != nil {

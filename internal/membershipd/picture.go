@@ -13,8 +13,10 @@ const metaGroup = "_meta_"
 
 // groupWord is what one server says of a Raft group that it is a member of.
 type groupWord struct {
-	Leads bool
-	Term  uint64
+	// ID is the server's name in the group, Leader that of the member which it follows, or its own.
+	ID, Leader string
+	Leads      bool
+	Term       uint64
 	// Applied is how far the log is carried out. Not what is committed: an open batch keeps that ahead on every member.
 	Applied      uint64
 	CatchingUp   bool
@@ -65,17 +67,30 @@ func (p picture) name(group string) string {
 // groups are those that this node is a member of, sorted.
 func (p picture) groups() []string { return slices.Sorted(maps.Keys(p.Own)) }
 
-// leader returns the server that leads a group by its own word, and that word. Of two that claim it the later term is right:
-// a leader that was cut off does not know yet.
+// leader returns the server that leads a group, and its word. Its own claim is not enough: one that was cut off claims it for
+// long. A quorum of the members must say that they follow it; of two such, when words are from before and after an election,
+// the later term is right.
 func (p picture) leader(group string) (string, groupWord) {
+	words := map[string]groupWord{}
+	if w, ok := p.Own[group]; ok {
+		words[p.Self] = w
+	}
+	for other, groups := range p.Others {
+		if w, ok := groups[group]; ok {
+			words[other] = w
+		}
+	}
 	var name string
 	var word groupWord
-	if w, ok := p.Own[group]; ok && w.Leads {
-		name, word = p.Self, w
-	}
-	for _, other := range slices.Sorted(maps.Keys(p.Others)) {
-		if w, ok := p.Others[other][group]; ok && w.Leads && (name == "" || w.Term > word.Term) {
-			name, word = other, w
+	for _, server := range slices.Sorted(maps.Keys(words)) {
+		w, followers := words[server], 0
+		for _, other := range words {
+			if other.Leader == w.ID {
+				followers++
+			}
+		}
+		if w.Leads && followers >= w.Quorum && (name == "" || w.Term > word.Term) {
+			name, word = server, w
 		}
 	}
 	return name, word

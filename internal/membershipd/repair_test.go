@@ -34,11 +34,10 @@ func TestMayRestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := follower(0, 1, 5000)
-			w := groupWord{Term: 1, Applied: 5000, Size: 3, Quorum: 2, Peers: []string{"a", "c"}}
-			p.Own[other] = w
-			p.Others["c"][other] = w
-			w.Leads = true
-			p.Others["a"][other] = w
+			word := func(id string) groupWord {
+				return groupWord{ID: id, Leader: "a", Leads: id == "a", Term: 1, Applied: 5000, Size: 3, Quorum: 2, Peers: []string{"a", "c"}}
+			}
+			p.Own[other], p.Others["a"][other], p.Others["c"][other] = word("b"), word("a"), word("c")
 			c.change(&p)
 			got := mayRestart(p, []stuckReplica{{Group: testGroup}})
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {

@@ -13,13 +13,13 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // follower is a picture of node b, which follows a in one group, at so many seconds after the epoch.
 func follower(at float64, own, leader uint64) picture {
-	word := func(leads bool, applied uint64) groupWord {
-		return groupWord{Leads: leads, Term: 3, Applied: applied, Size: 3, Quorum: 2, Peers: []string{"a", "c"}}
+	word := func(id string, applied uint64) groupWord {
+		return groupWord{ID: id, Leader: "a", Leads: id == "a", Term: 3, Applied: applied, Size: 3, Quorum: 2, Peers: []string{"a", "c"}}
 	}
 	return picture{At: epoch.Add(time.Duration(at * float64(time.Second))), Self: "b", Routes: []string{"a", "c"},
 		Members: []string{"a", "b", "c"}, MetaLeader: "a", Healthy: true,
-		Own:     map[string]groupWord{testGroup: word(false, own)},
-		Others:  map[string]map[string]groupWord{"a": {testGroup: word(true, leader)}, "c": {testGroup: word(false, leader)}},
+		Own:     map[string]groupWord{testGroup: word("b", own)},
+		Others:  map[string]map[string]groupWord{"a": {testGroup: word("a", leader)}, "c": {testGroup: word("c", leader)}},
 		Streams: map[string]string{testGroup: "HISTORY > s"}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}}
 }
 
@@ -93,15 +93,37 @@ func TestStillnessOfMessages(t *testing.T) {
 	}
 }
 
-// Of two servers that call themselves leader the one of the later term is right.
+// A server leads when a quorum says so, whatever it says itself.
 func TestPictureLeader(t *testing.T) {
-	p := follower(0, 1, 99)
-	p.Own[testGroup] = groupWord{Leads: true, Term: 2, Applied: 5}
-	if name, _ := p.leader(testGroup); name != "a" {
-		t.Errorf("leader is %q, want a: its term is later than the own", name)
-	}
-	p.Own[testGroup] = groupWord{Leads: true, Term: 4, Applied: 5}
-	if name, _ := p.leader(testGroup); name != "b" {
-		t.Errorf("leader is %q, want b itself: its term is the latest", name)
+	claim := groupWord{ID: "b", Leader: "b", Leads: true, Term: 9, Applied: 5, Size: 3, Quorum: 2}
+	for name, c := range map[string]struct {
+		change func(p *picture)
+		want   string
+	}{
+		"followed by two":                       {func(*picture) {}, "a"},
+		"claims it alone, with the latest term": {func(p *picture) { p.Own[testGroup] = claim }, "a"},
+		"claims it alone, and there is no other": {func(p *picture) {
+			p.Own[testGroup] = claim
+			p.Others = nil
+		}, ""},
+		"is followed by this node alone": {func(p *picture) { delete(p.Others, "c") }, "a"},
+		"was followed, and another is now": {func(p *picture) {
+			p.Own[testGroup] = claim
+			c := p.Others["c"][testGroup]
+			c.Leader = "b"
+			p.Others["c"][testGroup] = c
+		}, "b"},
+		"is not followed": {func(p *picture) {
+			p.Own[testGroup] = groupWord{ID: "b", Term: 4, Quorum: 2}
+			p.Others["c"][testGroup] = groupWord{ID: "c", Term: 4, Quorum: 2}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := follower(0, 1, 99)
+			c.change(&p)
+			if got, _ := p.leader(testGroup); got != c.want {
+				t.Errorf("leader is %q, want %q", got, c.want)
+			}
+		})
 	}
 }

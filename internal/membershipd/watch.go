@@ -18,6 +18,9 @@ import (
 // answerLimit is how long the other servers have to answer; who does not is not in the picture.
 const answerLimit = 700 * time.Millisecond
 
+// raftAccounts are those that Raft groups belong to: the meta group to the system's, others to that of their stream.
+var raftAccounts = []string{embeddednats.AccountSystem, embeddednats.AccountMembership, embeddednats.AccountHistory}
+
 // watcher looks at one server and at what others say about the groups that it is in.
 type watcher struct {
 	server *embeddednats.Server
@@ -86,13 +89,13 @@ func (w *watcher) lookAtSelf(ns *server.Server, p *picture) error {
 			}
 		}
 	}
-	groups := ns.Raftz(&server.RaftzOptions{})
-	if groups == nil {
-		return nil
-	}
-	for _, byName := range *groups {
-		for g, r := range byName {
-			word := groupWord{Leads: r.State == server.Leader.String(), Term: r.Term, Applied: r.Applied,
+	for _, account := range raftAccounts {
+		groups := ns.Raftz(&server.RaftzOptions{AccountFilter: account})
+		if groups == nil {
+			continue
+		}
+		for g, r := range (*groups)[account] {
+			word := groupWord{ID: r.ID, Leader: r.Leader, Leads: r.State == server.Leader.String(), Term: r.Term, Applied: r.Applied,
 				CatchingUp: r.CatchingUp, Size: r.Size, Quorum: r.QuorumNeeded}
 			for _, peer := range r.Peers {
 				word.Peers = append(word.Peers, peer.Name)
@@ -110,6 +113,8 @@ type raftAnswer struct {
 		Name string `json:"name"`
 	} `json:"server"`
 	Data map[string]map[string]struct {
+		ID         string `json:"id"`
+		Leader     string `json:"leader"`
 		State      string `json:"state"`
 		Size       int    `json:"size"`
 		Quorum     int    `json:"quorum_needed"`
@@ -135,8 +140,11 @@ func (w *watcher) askOthers(ctx context.Context, p *picture) error {
 		return fmt.Errorf("subscribe to answers: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // it fails only when the connection is closed
-	if err := w.system.PublishRequest("$SYS.REQ.SERVER.PING.RAFTZ", inbox+".raft", nil); err != nil {
-		return fmt.Errorf("ask for Raft groups: %w", err)
+	for _, account := range raftAccounts {
+		body := fmt.Appendf(nil, `{"account":%q}`, account)
+		if err := w.system.PublishRequest("$SYS.REQ.SERVER.PING.RAFTZ", inbox+".raft", body); err != nil {
+			return fmt.Errorf("ask for Raft groups: %w", err)
+		}
 	}
 	body := []byte(`{"accounts":true,"streams":true,"raft":true,"stream_leader_only":true}`)
 	if err := w.system.PublishRequest("$SYS.REQ.SERVER.PING.JSZ", inbox+".streams", body); err != nil {
@@ -144,7 +152,7 @@ func (w *watcher) askOthers(ctx context.Context, p *picture) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	for missing := 2 * (len(p.Routes) + 1); missing > 0; missing-- {
+	for missing := (len(raftAccounts) + 1) * (len(p.Routes) + 1); missing > 0; missing-- {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return nil // those who did not answer are missing in the picture
@@ -163,14 +171,17 @@ func (p *picture) addGroups(data []byte) {
 	if json.Unmarshal(data, &a) != nil || a.Server.Name == p.Self {
 		return
 	}
-	words := map[string]groupWord{}
+	words := p.Others[a.Server.Name]
+	if words == nil {
+		words = map[string]groupWord{}
+		p.Others[a.Server.Name] = words
+	}
 	for _, byName := range a.Data {
 		for g, r := range byName {
-			words[g] = groupWord{Leads: r.State == server.Leader.String(), Term: r.Term, Applied: r.Applied,
+			words[g] = groupWord{ID: r.ID, Leader: r.Leader, Leads: r.State == server.Leader.String(), Term: r.Term, Applied: r.Applied,
 				CatchingUp: r.CatchingUp, Size: r.Size, Quorum: r.Quorum}
 		}
 	}
-	p.Others[a.Server.Name] = words
 }
 
 func (p *picture) addStreams(data []byte) {
