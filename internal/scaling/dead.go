@@ -12,7 +12,7 @@ func (p *pass) dead(name string) bool {
 		return !p.running(name)
 	}
 	n := p.rec.Names[name]
-	is := func(x *Node) bool { return x.Name == name || n.DiskID != "" && x.DiskID == n.DiskID }
+	is := func(x *Node) bool { return x.Name == name || n.DiskID != "" && x.DiskID == n.DiskID && !p.older(x, n) }
 	if home := p.node(n.Place); !p.declared(name) && (home == nil || is(home)) {
 		return false
 	}
@@ -25,6 +25,12 @@ func (p *pass) dead(name string) bool {
 		}
 	}
 	return true
+}
+
+// older is true for a node on a member's disk that was put back to what it was before the disk got that name: it shows the name of
+// before, which was removed. A member ran with its name, so the disk had it, durably and without a journal.
+func (p *pass) older(x *Node, n Name) bool {
+	return n.Kind == WipeAndJoin && n.Phase != Ordered && n.Phase != Void && !x.Journal && p.rec.Names[x.Name].Phase == Removed
 }
 
 func (p *pass) declared(name string) bool { return slices.Contains(p.want.Dead, name) }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scaling
+
+import "testing"
+
+// putBack is a healthy cluster in which place 2 was removed and came back under the name c-2-1; then its disk was put back to what
+// it was before, and shows c-2-0.
+func putBack(kind Kind) *cluster {
+	c := formed(3)
+	c.rec.Names[id(2)] = Name{Phase: Removed, Place: 2, Since: long}
+	c.rec.Names["c-2-1"] = Name{Phase: Member, Place: 2, DiskID: "disk2", Kind: kind, Old: id(2), Since: long}
+	c.seen.Meta.Peers[2] = Peer{Name: "c-2-1"}
+	for i := range c.seen.Streams {
+		c.seen.Streams[i].Peers[2] = Peer{Name: "c-2-1"}
+	}
+	c.wait(2, "retired")
+	return c
+}
+
+// TestDiskPutBack: a disk that shows the name that it had before its member's is not that member's disk any more.
+func TestDiskPutBack(t *testing.T) {
+	c := putBack(WipeAndJoin)
+	if s := Next(c.rec, c.want, c.seen); s.Action != WriteRecord || s.Record.Names["c-2-1"].Phase != Removing {
+		t.Errorf("a disk put back: %+v", s)
+	}
+	for what, change := range map[string]func(c *cluster){
+		"a wipe is under way":              func(c *cluster) { c.seen.Places[2].Node.Journal = true },
+		"the order is still on its way":    func(c *cluster) { c.phaseOf("c-2-1", Ordered) },
+		"another place is silent":          func(c *cluster) { c.seen.Places[1].Node = nil },
+		"the name answers at another":      func(c *cluster) { c.places(4); c.run(3, "c-2-1") },
+		"the older name was never removed": func(c *cluster) { c.phaseOf(id(2), Void) },
+		"the disk never had another name":  func(c *cluster) { *c = *putBack(Join) },
+	} {
+		c := putBack(WipeAndJoin)
+		change(c)
+		if s := Next(c.rec, c.want, c.seen); s.Record != nil && s.Record.Names["c-2-1"].Phase == Removing {
+			t.Errorf("%s: the member is taken for dead: %+v", what, s)
+		}
+	}
+}
+
+func (c *cluster) phaseOf(name string, phase Phase) {
+	n := c.rec.Names[name]
+	n.Phase = phase
+	c.rec.Names[name] = n
+}
