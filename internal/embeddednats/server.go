@@ -92,6 +92,9 @@ func start(ctx context.Context, cfg ServerConfig, more func(*server.Options)) (*
 	return s, nil
 }
 
+// startedLimit is how long a start that was called off may go on before it is stopped half way.
+const startedLimit = 20 * time.Second
+
 // launch starts the server and returns when it listens, or after it has been shut down again.
 func launch(ctx context.Context, ns *server.Server, log *bridge) error {
 	started := make(chan struct{})
@@ -107,6 +110,12 @@ func launch(ctx context.Context, ns *server.Server, log *bridge) error {
 	case err := <-log.fatal:
 		return give(err)
 	case <-ctx.Done():
+		// A server that is stopped while it opens its store keeps part of it open, and goes on writing there by path: it is
+		// given the time that opening takes, unless that is very long.
+		select {
+		case <-started:
+		case <-time.After(startedLimit):
+		}
 		return give(fmt.Errorf("starting: %w", context.Cause(ctx)))
 	}
 	for deadline := time.Now().Add(30 * time.Second); !ns.ReadyForConnections(50 * time.Millisecond); {

@@ -26,24 +26,11 @@ const attemptTime = 250 * time.Millisecond
 // agree returns the cluster id that all nodes of a bootstrap get: the first one that was written. The bucket takes one
 // value a key and refuses every other, so it does not matter how often, or how late, somebody writes.
 func (f *Formation) agree(ctx context.Context, srv *embeddednats.Server) (string, error) {
-	nc, err := srv.InProcess(embeddednats.AccountMembership)
+	request, done, err := requests(srv)
 	if err != nil {
-		return "", fmt.Errorf("connect to the membership account: %w", err)
+		return "", err
 	}
-	defer nc.Close()
-	request := func(subject string, body any, answer any) error {
-		b, ok := body.([]byte)
-		if !ok {
-			if b, err = json.Marshal(body); err != nil {
-				return err
-			}
-		}
-		m, err := nc.Request(subject, b, attemptTime)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(m.Data, answer)
-	}
+	defer done()
 	mine := f.cfg.ClusterID
 	if mine == "" {
 		mine = newNonce()
@@ -61,6 +48,29 @@ func (f *Formation) agree(ctx context.Context, srv *embeddednats.Server) (string
 		}
 	}
 	return "", ctx.Err()
+}
+
+// requests returns how to ask in the membership account, until done is called. A body is sent as it is, or as JSON; an
+// answer is JSON.
+func requests(srv *embeddednats.Server) (request func(subject string, body, answer any) error, done func(), err error) {
+	nc, err := srv.InProcess(embeddednats.AccountMembership)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the membership account: %w", err)
+	}
+	return func(subject string, body, answer any) error {
+		b, ok := body.([]byte)
+		if !ok {
+			var err error
+			if b, err = json.Marshal(body); err != nil {
+				return err
+			}
+		}
+		m, err := nc.Request(subject, b, attemptTime)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(m.Data, answer)
+	}, nc.Close, nil
 }
 
 // agreeOnce reads the id, and when there is none makes the bucket and proposes mine.

@@ -237,3 +237,27 @@ func TestJoinersNeverFound(t *testing.T) {
 		n.ExpectMembers(t, "f-0", "j-0", "j-1")
 	}
 }
+
+// TestAgreeOnTheFirst: a proposal that comes late, as from an attempt that was given up, changes nothing.
+func TestAgreeOnTheFirst(t *testing.T) {
+	n := MustNode(t, nodeConfig(t.TempDir(), "s-0", ModeFound, MustPorts(t, 1), 0))
+	n.ExpectRunning(t)
+	request, done, err := requests(n.Server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	ExpectSoon(t, "the first proposal is taken", func() bool {
+		id, err := agreeOnce(request, "first", 1)
+		return err == nil && id == "first"
+	})
+	var late struct {
+		Error *struct{ Description string } `json:"error"`
+	}
+	if err := request(clusterSubject, []byte("late"), &late); err != nil || late.Error == nil {
+		t.Errorf("a late proposal: %v, taken: %v", err, late.Error == nil)
+	}
+	if id, err := agreeOnce(request, "second", 1); err != nil || id != "first" {
+		t.Errorf("agreed on %q, %v", id, err)
+	}
+}

@@ -40,12 +40,18 @@ func (d *disk) check() error {
 		}
 		return nil // where the store is depends on how far the wipe came
 	}
-	// A server that learns of its removal deletes that state; its disk was marked before.
-	if d.identity.State != stateNew && d.identity.Mark == "" && !d.hasMeta() {
+	// A server that learns of its removal deletes that state; its disk is marked, and only waits.
+	if d.identity.Mark == "" && d.hollow() {
 		return refuse(remedyBroken, "%s is the disk of server %s, but %s does not hold the cluster's state: "+
 			"the store was lost, or another volume is mounted there", d.dir, d.identity.ServerName, d.path(storeDir))
 	}
 	return nil
+}
+
+// hollow says whether the disk has an identity whose store is gone: it was lost, or deleted by a server that learned of its
+// removal. Started, it would be a member that votes and has forgotten everything.
+func (d *disk) hollow() bool {
+	return d.identity != nil && d.identity.State != stateNew && !d.hasMeta()
 }
 
 // checkConfig refuses a disk that is not the one that the configuration is for.

@@ -51,6 +51,9 @@ type Config struct {
 	// Denied returns server names that were removed or are being removed, as far as this node was told. It is used only
 	// to deny. nil: none.
 	Denied func() []string
+	// ChangeTimers makes a disk take the Raft timers that Server returns in place of those that it started with before.
+	// All nodes of the cluster must be stopped.
+	ChangeTimers bool
 	// OnServer is called with each server once it runs, OnStop before it goes; they are called one at a time, in
 	// turns, and must not block for long. nil: nobody is told.
 	OnServer, OnStop func(*embeddednats.Server)

@@ -196,3 +196,21 @@ func TestStoreFolderThatCannotBeUsed(t *testing.T) {
 		t.Errorf("a folder that is not writable: %v", err)
 	}
 }
+
+// TestMarkedDiskWithoutItsStore: a server that learns of its removal deletes the cluster's state. Its disk can be told what
+// to do, but it never starts without.
+func TestMarkedDiskWithoutItsStore(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	f := MustMember(t, cfg)
+	MustTake(t, f, order(f, v1.OrderLeave, "a-1"))
+	MustClose(t, f)
+	if err := os.RemoveAll(filepath.Join(cfg.StoreDir, storeDir, "SYS")); err != nil {
+		t.Fatal(err)
+	}
+	f = MustOpen(t, cfg)
+	ExpectCode(t, f, order(f, v1.OrderResume, "a-1"), v1.CodeState)
+	if s := f.Status(); s.Phase != v1.NodeWaiting || s.Mark != v1.MarkLeaving {
+		t.Errorf("status: %+v", s)
+	}
+	MustTake(t, f, order(f, v1.OrderWipeAndJoin, "a-2"))
+}

@@ -109,6 +109,9 @@ func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (id
 				return identity{}, refuse("give each node its own --server-name", "two nodes are called %s", p.Name)
 			}
 		}
+		if err := f.sameTimers(seen); err != nil {
+			return identity{}, err
+		}
 		if len(seen) < want {
 			if err := f.pauseFor(ctx, "bootstrap: %d of %d nodes of --routes are there: %v", len(seen), want, names(seen)); err != nil {
 				return identity{}, err
@@ -215,5 +218,5 @@ func (f *Formation) joined(group embeddednats.MetaGroup, seen []presence) (ident
 	if id != "" && f.cfg.ClusterID != "" && id != f.cfg.ClusterID {
 		return identity{}, refuse("correct --routes", "the cluster has id %s, this node is configured for %s", id, f.cfg.ClusterID)
 	}
-	return identity{Formed: formedJoin, ClusterID: id}, nil
+	return identity{Formed: formedJoin, ClusterID: id}, f.sameTimers(seen)
 }

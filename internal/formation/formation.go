@@ -95,7 +95,7 @@ func (f *Formation) Status() v1.NodeStatus {
 	s := v1.NodeStatus{Version: f.cfg.Version, Phase: f.phase, Reason: f.reason, Nonce: f.nonce, DiskID: f.disk.id,
 		ClusterName: f.cfg.ClusterName, Founding: f.identity.founding(), Journal: f.wiping, RouteURL: f.cfg.RouteURL}
 	if i := f.identity; i != nil {
-		s.ClusterID, s.ServerName, s.Mark = i.ClusterID, i.ServerName, i.Mark
+		s.ClusterID, s.ServerName, s.Mark, s.RaftTimers = i.ClusterID, i.ServerName, i.Mark, i.Timers
 	}
 	srv := f.server
 	f.mu.Unlock()

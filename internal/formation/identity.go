@@ -12,6 +12,7 @@ import (
 	"io"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/embeddednats"
 )
 
 // identityVersion is the only layout of identity.json and wipe.json that this program reads.
@@ -50,6 +51,8 @@ type identity struct {
 	Mark string `json:"mark"`
 	// Routes are those of the order, empty when the node's configuration has them.
 	Routes []string `json:"routes"`
+	// Timers are the Raft timers of the cluster, as text, empty until the first start.
+	Timers string `json:"timers,omitempty"`
 	// Sum is over all of the above.
 	Sum string `json:"sum"`
 }
@@ -103,6 +106,12 @@ func (i identity) validate() error {
 	}
 	if err := v1.ValidateRoutes(i.Routes); err != nil {
 		return fmt.Errorf("%w: routes: %w", errGarbled, err)
+	}
+	if i.Timers == "" {
+		return nil
+	}
+	if _, err := embeddednats.ParseRaftTimers(i.Timers); err != nil {
+		return fmt.Errorf("%w: %w", errGarbled, err)
 	}
 	return nil
 }

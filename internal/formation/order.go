@@ -110,6 +110,9 @@ func (f *Formation) matchIdentity(o v1.Order, phase v1.NodePhase) error {
 		if f.disk.retired() {
 			return deny(v1.CodeState, "server %s was removed from the cluster and never starts again: send wipe-and-join", i.ServerName)
 		}
+		if f.disk.hollow() {
+			return deny(v1.CodeState, "the store of server %s is gone: it must not start without; send wipe-and-join under a new name", i.ServerName)
+		}
 		if phase != v1.NodeWaiting {
 			return deny(v1.CodeState, "server %s does not wait: it is %s", i.ServerName, phase)
 		}
@@ -138,6 +141,9 @@ func (f *Formation) matchNewName(o v1.Order) error {
 	cfg, err := f.serverConfig(o.ServerName, o.ClusterID, o.Routes)
 	if err != nil {
 		return nil // it is told, and tried again, when NATS is to start
+	}
+	if own := cfg.Timers.String(); o.RaftTimers != "" && o.RaftTimers != own {
+		return deny(v1.CodeState, "the cluster goes by raft timers %s, and this node is configured for %s: %s", o.RaftTimers, own, remedyTimers)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), routesTime)
 	defer cancel()

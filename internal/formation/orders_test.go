@@ -86,3 +86,37 @@ func TestJoinerIsInItsRoutes(t *testing.T) {
 	ExpectCode(t, f, with(order(f, v1.OrderJoin, "a-1"), func(o *v1.Order) { o.Routes = []string{"nats://127.0.0.1:1"} }), v1.CodeState)
 	MustTake(t, f, order(f, v1.OrderJoin, "a-1"))
 }
+
+// TestRemovedWithoutAMark: who was taken for lost, and was not, waits after its next boot. It does not start with what the
+// removal has left of its store, and its process does not end either.
+func TestRemovedWithoutAMark(t *testing.T) {
+	ports, dir := MustPorts(t, 3), t.TempDir()
+	var nodes []*testNode
+	for i, name := range []string{"a-0", "a-1", "a-2"} {
+		n := MustNode(t, nodeConfig(filepath.Join(dir, name), "", ModeOrder, ports, i))
+		kind := v1.OrderJoin
+		if i == 0 {
+			kind = v1.OrderFound
+		}
+		MustTake(t, n.Formation, order(n.Formation, kind, name))
+		n.ExpectRunning(t)
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes {
+		n.ExpectMembers(t, "a-0", "a-1", "a-2")
+	}
+	lost := nodes[2]
+	nodes[0].MustRemove(t, "a-2")
+	ExpectSoon(t, "it marks itself", func() bool { return lost.Status().Mark == v1.MarkRetired })
+	if s := lost.Status(); s.Phase != v1.NodeRunning || !s.Removed {
+		t.Errorf("removed: %+v", s)
+	}
+	lost.MustStop(t)
+	lost = MustNode(t, lost.cfg)
+	if s := lost.Status(); s.Phase != v1.NodeWaiting {
+		t.Errorf("next boot: %+v", s)
+	}
+	MustTake(t, lost.Formation, order(lost.Formation, v1.OrderWipeAndJoin, "a-3"))
+	lost.ExpectRunning(t)
+	lost.ExpectMembers(t, "a-0", "a-1", "a-3")
+}

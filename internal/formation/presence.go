@@ -31,6 +31,8 @@ type presence struct {
 	Identity bool `json:"identity"`
 	// Seeds is the number of routes of a node that bootstraps, 0 otherwise.
 	Seeds int `json:"seeds"`
+	// Timers are the Raft timers that the node goes by, or will.
+	Timers string `json:"timers,omitempty"`
 	// Denied are names that the node was told were removed.
 	Denied []string `json:"denied,omitempty"`
 	// self is filled in by who looks.
@@ -41,7 +43,7 @@ func (f *Formation) presence() presence {
 	f.mu.Lock()
 	i := f.identity
 	f.mu.Unlock()
-	p := presence{Name: f.cfg.ServerName, DiskID: f.disk.id, Denied: f.cfg.Denied()}
+	p := presence{Name: f.cfg.ServerName, DiskID: f.disk.id, Denied: f.cfg.Denied(), Timers: f.timers(i)}
 	if i != nil {
 		p.Name, p.ClusterID, p.Identity = i.ServerName, i.ClusterID, true
 	}

@@ -60,6 +60,9 @@ func (f *Formation) decide() step {
 	case i.Mark == v1.MarkRetired:
 		return wait(fmt.Sprintf("server %s was removed from the cluster: waits for a wipe-and-join order", i.ServerName))
 	}
+	if f.disk.hollow() {
+		return wait(fmt.Sprintf("the store of server %s is gone, as after its removal: waits for a wipe-and-join order", i.ServerName))
+	}
 	f.mu.Lock()
 	permit := f.permit
 	f.mu.Unlock()

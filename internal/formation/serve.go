@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
@@ -52,6 +53,7 @@ func (f *Formation) serve(ctx context.Context) error {
 	if f.cfg.OnServer != nil {
 		f.cfg.OnServer(srv)
 	}
+	f.watchRemoval(ctx, srv)
 	<-ctx.Done()
 	switch why := context.Cause(ctx); {
 	case errors.Is(why, errRestart): // said by Restart
@@ -66,10 +68,42 @@ func (f *Formation) serve(ctx context.Context) error {
 	return nil
 }
 
+// watchRemoval waits until ctx ends or the server was removed from the meta group. It was without a mark only if it was
+// taken for lost: then it is marked as retired, so that its next boot waits instead of being refused for its missing store.
+func (f *Formation) watchRemoval(ctx context.Context, srv *embeddednats.Server) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !srv.Removed() {
+			continue
+		}
+		f.change.Lock()
+		var err error
+		if f.disk.identity.Mark == "" {
+			f.log.Warn("removed from the cluster while not marked as leaving", "server", srv.Name())
+			err = f.disk.mark(v1.MarkRetired)
+			f.publish(nil)
+		}
+		f.change.Unlock()
+		if err == nil {
+			return
+		}
+		f.log.Error("mark the disk of a removed server", "error", err)
+	}
+}
+
 // start picks the recipe by what the disk is, and by how far it came.
 func (f *Formation) start(ctx context.Context, i *identity) (*embeddednats.Server, error) {
 	cfg, err := f.serverConfig(i.ServerName, i.ClusterID, i.Routes)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.keepTimers(&cfg); err != nil {
 		return nil, err
 	}
 	cfg.JetStream = true
