@@ -62,7 +62,7 @@ func openBuckets(ctx context.Context, server *embeddednats.Server) error {
 
 // openBucket tries until the bucket is open or the context ends; then it returns the last attempt's error.
 func openBucket(ctx context.Context, server *embeddednats.Server, js jetstream.JetStream, name string) error {
-	last := errors.New("no attempt was made")
+	var last error
 	for attempt := firstAttempt; ; attempt = min(attempt+50*time.Millisecond, lastAttempt) {
 		began := time.Now()
 		if ok, reason := server.MetaHealthy(); !ok {

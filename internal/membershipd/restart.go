@@ -16,9 +16,12 @@ func (n *node) serverConfig(name, _ string, routes []*url.URL) (embeddednats.Ser
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.gated {
-		if ok, v, err := n.supervisor.store.enough(); err != nil || !ok {
-			return embeddednats.ServerConfig{}, fmt.Errorf("the volume of %s has %d of %d bytes free and NATS is started again at %d (error: %v): free some, or enlarge it",
-				n.supervisor.store.dir, v.Free, v.Total, margin(v), err)
+		switch ok, v, err := n.supervisor.store.enough(); {
+		case err != nil:
+			return embeddednats.ServerConfig{}, fmt.Errorf("space for the store in %s: %w", n.supervisor.store.dir, err)
+		case !ok:
+			return embeddednats.ServerConfig{}, fmt.Errorf("the volume of %s has %d of %d bytes free and NATS is started again at %d: free some, or enlarge it",
+				n.supervisor.store.dir, v.Free, v.Total, margin(v))
 		}
 		n.gated = false
 	}

@@ -137,10 +137,10 @@ func MustStartAll(t testing.TB, cfgs []embeddednats.ServerConfig) []*Node {
 }
 
 // WithinMeta waits until the meta group has that many members, all current, in the eyes of its leader.
-func WithinMeta(t testing.TB, any *Node, size int) {
+func WithinMeta(t testing.TB, node *Node, size int) {
 	t.Helper()
 	Within(t, Patience, fmt.Sprintf("a meta group of %d, all current", size), func() bool {
-		g, err := any.MetaLeader(context.Background())
+		g, err := node.MetaLeader(context.Background())
 		if err != nil || g.Size != size || len(g.Replicas) != size-1 {
 			return false
 		}
