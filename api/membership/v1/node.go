@@ -56,6 +56,8 @@ type NodeStatus struct {
 	Aside bool `json:"aside,omitempty"`
 	// Removed is true when NATS runs but its server was removed from the meta group in this process's life.
 	Removed bool `json:"removed,omitempty"`
+	// RaftTimers are those that the node's disk keeps for its cluster, such as "2s/4s/500ms"; empty before its first start.
+	RaftTimers string `json:"raftTimers,omitempty"`
 	// Meta is the node's own view of the meta group, nil when it has none (empty, or NATS is not running).
 	Meta *MetaView `json:"meta,omitempty"`
 	// ClientURL, RouteURL and HTTPURL are where the node is reached.

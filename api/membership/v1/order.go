@@ -62,6 +62,9 @@ type Order struct {
 	// Routes, in found, join and wipe-and-join, are URLs (nats://host:port) of all members, this node included. When empty
 	// the node uses those of its configuration.
 	Routes []string `json:"routes,omitempty"`
+	// RaftTimers, in join and wipe-and-join, are those of the cluster (NodeStatus.RaftTimers of a member); a node that is
+	// configured for others refuses the order. When empty they are not compared.
+	RaftTimers string `json:"raftTimers,omitempty"`
 	// KeepMark, in resume, leaves the disk marked as leaving.
 	KeepMark bool `json:"keepMark,omitempty"`
 }
@@ -137,6 +140,8 @@ func (o Order) Validate() error {
 		return fmt.Errorf("%w: old name %q must be a name other than the new one", ErrOrderMalformed, o.Old)
 	case o.KeepMark && o.Kind != OrderResume:
 		return fmt.Errorf("%w: keepMark is for resume", ErrOrderMalformed)
+	case o.RaftTimers != "" && o.Kind != OrderJoin && o.Kind != OrderWipeAndJoin:
+		return fmt.Errorf("%w: raftTimers are for join and wipe-and-join", ErrOrderMalformed)
 	case len(o.Routes) > 0 && !forms:
 		return fmt.Errorf("%w: routes are for found, join and wipe-and-join", ErrOrderMalformed)
 	}

@@ -115,6 +115,7 @@ func TestOrderMalformed(t *testing.T) {
 		"no old in wipe":      `{"kind":"wipe-and-join",` + rest + `}`,
 		"old is new in wipe":  `{"kind":"wipe-and-join","old":"a-1",` + rest + `}`,
 		"keepMark in leave":   `{"kind":"leave","keepMark":true,` + rest + `}`,
+		"timers in found":     `{"kind":"found","raftTimers":"2s/4s/500ms",` + rest + `}`,
 		"routes in resume":    `{"kind":"resume","routes":["nats://a:1"],` + rest + `}`,
 		"route without port":  `{"kind":"join","routes":["nats://a"],` + rest + `}`,
 		"route with password": `{"kind":"join","routes":["nats://u:p@a:1"],` + rest + `}`,
