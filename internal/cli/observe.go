@@ -191,6 +191,16 @@ func (o observation) routes(to int) []string {
 	return out
 }
 
+// timers are the Raft timers of the cluster, as its members keep them; empty when none that has started before tells.
+func (o observation) timers() string {
+	for i, s := range o.nodes {
+		if s != nil && s.RaftTimers != "" && o.member(i) && s.ClusterID == o.record.Record.ClusterID {
+			return s.RaftTimers
+		}
+	}
+	return ""
+}
+
 // member says whether a name that may be a member is at a place.
 func (o observation) member(i int) bool {
 	if o.record.Record == nil {

@@ -94,8 +94,10 @@ func (e *executor) send(ctx context.Context, o observation, s scaling.Step) erro
 		Nonce: s.Order.Nonce, Old: s.Order.Old, KeepMark: s.Order.KeepMark,
 	}
 	switch order.Kind {
-	case v1.OrderFound, v1.OrderJoin, v1.OrderWipeAndJoin:
+	case v1.OrderFound:
 		order.Routes = o.routes(s.Place)
+	case v1.OrderJoin, v1.OrderWipeAndJoin:
+		order.Routes, order.RaftTimers = o.routes(s.Place), o.timers()
 	}
 	signed, err := order.Sign(e.order.Sign)
 	if err != nil {

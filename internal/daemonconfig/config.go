@@ -52,12 +52,13 @@ type Config struct {
 	SyncAlways       bool
 	SyncInterval     time.Duration
 
-	RaftTimers  string
-	SelfRepair  bool
-	StopTimeout time.Duration
-	LogFormat   string
-	LogLevel    string
-	NATSDebug   bool
+	RaftTimers       string
+	ChangeRaftTimers bool
+	SelfRepair       bool
+	StopTimeout      time.Duration
+	LogFormat        string
+	LogLevel         string
+	NATSDebug        bool
 }
 
 // What enumerated settings may be.

@@ -102,7 +102,9 @@ var settings = []Setting{
 		Help: "how long a write may be in memory alone, without --sync-always"},
 
 	{Name: "raft-timers", Default: RaftTimersFast, Enum: []string{RaftTimersFast, RaftTimersStock}, field: func(c *Config) any { return &c.RaftTimers },
-		Help: "how soon a silent leader is replaced: fast (2 to 4 s, heartbeats of 500 ms) or nats-server's stock (4 to 9 s, 1 s). The same on all nodes, and changed only with all of them stopped"},
+		Help: "how soon a silent leader is replaced: fast (2 to 4 s, heartbeats of 500 ms) or nats-server's stock (4 to 9 s, 1 s). A node keeps those that it was first started with, and joins only a cluster of the same"},
+	{Name: "raft-timers-change", Default: "false", field: func(c *Config) any { return &c.ChangeRaftTimers },
+		Help: "take --raft-timers in place of those that the node has kept; only with all nodes of the cluster stopped"},
 	{Name: "self-repair", Default: "true", field: func(c *Config) any { return &c.SelfRepair },
 		Help: "restart NATS within the process when a replica is stuck or the store has failed"},
 	{Name: "stop-timeout", Default: "30s", field: func(c *Config) any { return &c.StopTimeout },

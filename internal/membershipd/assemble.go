@@ -29,12 +29,11 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 	if c.NATSDebug {
 		level = slog.LevelDebug // the server's debug lines would be dropped otherwise
 	}
-	handler := logHandler(logTo, c.LogFormat, level)
-	noted := newComplaints(handler, time.Now)
-	p := plan{log: slog.New(noted), notes: noted.noted, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
+	p := plan{log: slog.New(logHandler(logTo, c.LogFormat, level)), patience: defaultPatience, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
 		repair: c.SelfRepair, logins: func() map[string]uint64 { return nil }}
 	p.formation = formation.Config{StoreDir: c.StoreDir, ClusterName: c.ClusterName, ClusterID: c.ClusterID, ServerName: c.ServerName,
-		Mode: formation.Mode(c.Formation), Denied: denied(c.IdentityRecord, p.log), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout}
+		Mode: formation.Mode(c.Formation), Denied: denied(c.IdentityRecord, p.log), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout,
+		ChangeTimers: c.ChangeRaftTimers}
 	if c.OrderKey != "" {
 		verify, err := busauth.VerifyOrderKey(c.OrderKey)
 		if err != nil {

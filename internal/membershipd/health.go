@@ -57,6 +57,8 @@ type health struct {
 	leaderless, answered map[string]time.Time
 	// Reasons against readiness that do not depend on the latch, empty when there is none.
 	stopping, store, stuck string
+	// mixed says whose Raft timers are others than this node's: clients are served all the same.
+	mixed string
 }
 
 type reached struct{ applied, last uint64 }
@@ -74,7 +76,7 @@ func (h *health) reset(why string) {
 	h.watching, h.picture, h.troubled, h.good = false, picture{}, why, 0
 	h.reached, h.synced, h.lagging, h.latched, h.buckets = nil, 0, why, false, false
 	h.leaderless, h.answered = map[string]time.Time{}, map[string]time.Time{}
-	h.stuck, h.store = "", ""
+	h.stuck, h.store, h.mixed = "", "", ""
 }
 
 // started says that pictures are to come from now on.
@@ -112,6 +114,10 @@ func (h *health) look(p picture, still, stuck []stuckReplica) {
 	h.looked, h.picture = h.now(), p
 	if h.stuck = ""; len(stuck) > 0 {
 		h.stuck = stuck[0].describe(p)
+	}
+	h.mixed = ""
+	for _, name := range sortedKeys(p.Timers) {
+		h.mixed = p.Timers[name] + ": elections without a cause will come; start all nodes with the same --raft-timers"
 	}
 	for name := range p.Others {
 		h.answered[name] = p.At
@@ -219,7 +225,7 @@ func (h *health) healthz() (bool, string) {
 	case h.good < holdLooks:
 		return false, fmt.Sprintf("well in %d looks of %d, before that: %s", h.good, holdLooks, h.troubled)
 	}
-	return true, ""
+	return h.mixed == "", h.mixed
 }
 
 // readyz says whether clients are welcome.

@@ -69,6 +69,20 @@ func TestReadyNeedsBuckets(t *testing.T) {
 	expect(t, "health", h.healthz, true, "")
 }
 
+// TestMixedTimersAreTold: a node with other timers is no reason not to serve, but all is not well.
+func TestMixedTimersAreTold(t *testing.T) {
+	h, c := watched()
+	p := follower(0, 9, 9)
+	p.Timers = map[string]string{}
+	p.addGroups([]byte(`{"server":{"name":"d","tags":["unibus-timers:3s/5s/1s"]},"data":{"SYS":{"_meta_":{"id":"x"}}}}`))
+	p.addGroups([]byte(`{"server":{"name":"looks-around","tags":["unibus-timers:3s/6s/1s"]},"data":{}}`))
+	feed(h, c, p, nil, 10)
+	expect(t, "mixed timers", h.healthz, false, "d goes by raft timers 3s/5s/1s")
+	expect(t, "mixed timers", h.readyz, true, "")
+	feed(h, c, follower(0, 9, 9), nil, 1)
+	expect(t, "the same again", h.healthz, true, "")
+}
+
 func TestReadyIsTakenBack(t *testing.T) {
 	h, c := watched()
 	feed(h, c, follower(0, 9, 9), nil, 10)

@@ -46,6 +46,8 @@ type picture struct {
 	Streams map[string]string
 	// OwnLast and LeaderLast are the last sequences of streams, by group.
 	OwnLast, LeaderLast map[string]uint64
+	// Timers says of which servers the Raft timers are others than this node's.
+	Timers map[string]string
 	// Solo are the streams whose only replica is here.
 	Solo []string
 	// Healthy and Unhealthy are the server's own verdict.

@@ -43,7 +43,7 @@ func (w *watcher) close() { w.system.Close() }
 func (w *watcher) look(ctx context.Context) (picture, error) {
 	ns := w.server.Unwrap()
 	p := picture{Self: w.server.Name(), Others: map[string]map[string]groupWord{}, Own: map[string]groupWord{},
-		Streams: map[string]string{}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}}
+		Streams: map[string]string{}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}, Timers: map[string]string{}}
 	routes, err := ns.Routez(nil)
 	if err != nil {
 		return p, fmt.Errorf("list the routes: %w", err)
@@ -109,10 +109,8 @@ func (w *watcher) lookAtSelf(ns *server.Server, p *picture) error {
 
 // raftAnswer is what a server answers to RAFTZ, as far as it is read. The server's own type can't be decoded: it holds an error.
 type raftAnswer struct {
-	Server struct {
-		Name string `json:"name"`
-	} `json:"server"`
-	Data map[string]map[string]struct {
+	Server embeddednats.ServerInfo `json:"server"`
+	Data   map[string]map[string]struct {
 		ID         string `json:"id"`
 		Leader     string `json:"leader"`
 		State      string `json:"state"`
@@ -175,6 +173,10 @@ func (p *picture) addGroups(data []byte) {
 	if words == nil {
 		words = map[string]groupWord{}
 		p.Others[a.Server.Name] = words
+	}
+	own := embeddednats.RaftTimersInForce().String()
+	if t, ok := a.Server.Tag(embeddednats.TagTimers); ok && t != own && len(a.Data) > 0 {
+		p.Timers[a.Server.Name] = fmt.Sprintf("%s goes by raft timers %s, this node by %s", a.Server.Name, t, own)
 	}
 	for _, byName := range a.Data {
 		for g, r := range byName {
