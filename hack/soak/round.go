@@ -24,13 +24,13 @@ func (s *soak) round(ctx context.Context, r Round) error {
 			return err
 		}
 	}
-	if err := s.step(ctx, "alone", 1, r.Alone, func(ctx context.Context) error { return s.befall(ctx, r.Alone) }); err != nil {
+	if err := s.step(ctx, "alone", 1, r.Alone, s.after(r.Alone)); err != nil {
 		return err
 	}
 	if err := s.change(ctx, "grow", r.Top, r.Grow); err != nil {
 		return err
 	}
-	if err := s.step(ctx, "full", r.Top, r.Full, func(ctx context.Context) error { return s.befall(ctx, r.Full) }); err != nil {
+	if err := s.step(ctx, "full", r.Top, r.Full, s.after(r.Full)); err != nil {
 		return err
 	}
 	if err := s.verify(ctx); err != nil {
@@ -45,6 +45,16 @@ func (s *soak) round(ctx context.Context, r Round) error {
 		return err
 	}
 	return s.verify(ctx)
+}
+
+// after lets a fault befall the cluster after its delay.
+func (s *soak) after(f Fault) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if !f.Kind.planned() {
+			sleep(ctx, f.Delay)
+		}
+		return s.befall(ctx, f)
+	}
 }
 
 // step does something to the cluster, and waits until it is well again. It is planned when the fault is none.
@@ -145,6 +155,17 @@ func (s *soak) renew(ctx context.Context, r Round) error {
 		if err := p.Start(); err != nil {
 			return err
 		}
+	}
+	err = s.until(ctx, "the nodes to answer", func() string {
+		for _, p := range s.bus.Places {
+			if _, err := p.Status(ctx); err != nil {
+				return err.Error()
+			}
+		}
+		return ""
+	})
+	if err != nil {
+		return err
 	}
 	s.size = 1
 	if err := s.change(ctx, "create", 1, r.Create); err != nil {

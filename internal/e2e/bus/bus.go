@@ -92,25 +92,28 @@ func (b *Bus) init(ctx context.Context) error {
 	if err := p.Wait(ctx); err != nil {
 		return fmt.Errorf("make keys: %w: %s", err, p.Output())
 	}
-	seed, err := os.ReadFile(filepath.Join(b.folder(), "operator.nk"))
+	b.operator, err = b.key("operator.nk")
+	return err
+}
+
+// key returns a key that the command made.
+func (b *Bus) key(file string) (nkeys.KeyPair, error) {
+	seed, err := os.ReadFile(filepath.Join(b.folder(), file))
 	if err != nil {
-		return fmt.Errorf("operator key: %w", err)
+		return nil, fmt.Errorf("key: %w", err)
 	}
-	if b.operator, err = nkeys.FromSeed([]byte(strings.TrimSpace(string(seed)))); err != nil {
-		return fmt.Errorf("operator key: %w", err)
+	k, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", file, err)
 	}
-	return nil
+	return k, nil
 }
 
 // public returns the public half of a key that the command made.
 func (b *Bus) public(file string) (string, error) {
-	seed, err := os.ReadFile(filepath.Join(b.folder(), file))
+	k, err := b.key(file)
 	if err != nil {
-		return "", fmt.Errorf("key: %w", err)
-	}
-	k, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
-	if err != nil {
-		return "", fmt.Errorf("key %s: %w", file, err)
+		return "", err
 	}
 	return k.PublicKey()
 }

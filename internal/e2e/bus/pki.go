@@ -128,3 +128,39 @@ func (b *Bus) Rotate(s Stage) error {
 	}
 	return p.issue()
 }
+
+// Issue gives the place another leaf of the bus's CA, or of a stranger's.
+func (p *Place) Issue(spec natstest.LeafSpec, stranger bool) error {
+	k := p.bus.pki
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ca := k.ca
+	if stranger {
+		var err error
+		if ca, err = natstest.NewCA("stranger"); err != nil {
+			return err
+		}
+	}
+	if spec.Names == nil {
+		spec.Names, spec.IPs = []string{natstest.RouteName, "localhost"}, k.ips
+	}
+	leaf, err := ca.Issue(spec)
+	if err != nil {
+		return err
+	}
+	_, err = natstest.WriteFiles(k.folder(fmt.Sprint(p.Number)), leaf, k.trusted...)
+	return err
+}
+
+// HalfRotate gives the place a new certificate, but leaves the key of the old one.
+func (p *Place) HalfRotate() error {
+	f := p.bus.pki.files(fmt.Sprint(p.Number))
+	key, err := os.ReadFile(f.Key)
+	if err != nil {
+		return fmt.Errorf("read the key: %w", err)
+	}
+	if err := p.Issue(natstest.LeafSpec{}, false); err != nil {
+		return err
+	}
+	return os.WriteFile(f.Key, key, 0o600)
+}

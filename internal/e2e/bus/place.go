@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -149,6 +150,44 @@ func (p *Place) Status(ctx context.Context) (v1.NodeStatus, error) {
 		return s, fmt.Errorf("status of place %d: %w: %s", p.Number, err, b)
 	}
 	return s, nil
+}
+
+// Send signs an order for the node, with its disk and the nonce that it shows, and returns what the node refuses it for.
+func (p *Place) Send(ctx context.Context, o v1.Order) error {
+	s, err := p.Status(ctx)
+	if err != nil {
+		return err
+	}
+	key, err := p.bus.key("order.nk")
+	if err != nil {
+		return err
+	}
+	o.DiskID, o.Nonce = s.DiskID, s.Nonce
+	signed, err := o.Sign(key.Sign)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(signed)
+	if err != nil {
+		return fmt.Errorf("encode an order: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Control()+v1.PathOrders, bytes.NewReader(b))
+	if err != nil {
+		return fmt.Errorf("order for place %d: %w", p.Number, err)
+	}
+	a, err := p.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("order for place %d: %w", p.Number, err)
+	}
+	defer a.Body.Close()
+	if a.StatusCode == http.StatusOK {
+		return nil
+	}
+	refused := &v1.Error{}
+	if err := json.NewDecoder(a.Body).Decode(refused); err != nil {
+		return fmt.Errorf("order for place %d: %s: %w", p.Number, a.Status, err)
+	}
+	return refused
 }
 
 // Health asks one of the node's HTTP endpoints, /readyz say, and returns the status and the body.

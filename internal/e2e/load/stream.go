@@ -103,6 +103,17 @@ func (i Info) Members() []string {
 	return names
 }
 
+// online are the members that can be made leader.
+func (i Info) online() []string {
+	names := []string{i.Cluster.Leader}
+	for _, p := range i.Cluster.Replicas {
+		if !p.Offline {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // Current says whether the stream has a leader and n replicas that it calls current, and no others.
 func (i Info) Current(n int) bool {
 	if i.Cluster.Leader == "" || i.Config.Replicas != n || len(i.Cluster.Replicas) != n-1 {

@@ -76,14 +76,14 @@ func (v Verdict) Lost() int {
 const readings = 4
 
 // Verify makes each replica of the stream its leader in turn and reads back from it everything from sequence from on. All
-// replicas must be in sync before; writers may go on.
+// replicas that are online must be in sync before; writers may go on.
 func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, from uint64) (Verdict, error) {
 	var v Verdict
 	i, err := s.Info(nc)
 	if err != nil {
 		return v, fmt.Errorf("verify %s: %w", s.Name, err)
 	}
-	members := i.Members()
+	members := i.online()
 	slices.Sort(members)
 	for _, name := range members {
 		if err := l.verifyOn(ctx, nc, s, name, max(from, 1), &v); err != nil {

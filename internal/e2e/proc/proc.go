@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -54,7 +55,7 @@ func Start(c Command) (*Process, error) {
 		return nil, fmt.Errorf("log of %s: %w", c.Name, err)
 	}
 	p := &Process{name: c.Name, log: c.Log, start: at, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = c.Dir, append(os.Environ(), c.Env...)
+	p.cmd.Dir, p.cmd.Env = c.Dir, append(environment(), c.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	p.cmd.SysProcAttr = attributes()
 	if err := p.cmd.Start(); err != nil {
@@ -65,6 +66,11 @@ func Start(c Command) (*Process, error) {
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// environment is the caller's, without what would configure a node: that is the caller's own.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "UNIBUS_") })
 }
 
 // PID is the process's id.
