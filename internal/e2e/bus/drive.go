@@ -2,7 +2,11 @@
 
 package bus
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/unibus/unibus/internal/natstest"
+)
 
 // Create returns the arguments of a command that founds the cluster at a place.
 func (b *Bus) Create(p *Place) []string {
@@ -25,5 +29,5 @@ func (b *Bus) Shrink(replicas int) []string {
 
 func (b *Bus) tlsFlags() []string {
 	f := b.pki.files(command)
-	return []string{"--tls-ca", f.CA, "--tls-cert", f.Cert, "--tls-key", f.Key}
+	return []string{"--tls-ca", f.CA, "--tls-cert", f.Cert, "--tls-key", f.Key, "--tls-name", natstest.RouteName}
 }
