@@ -38,7 +38,7 @@ func (f *Formation) form(ctx context.Context) error {
 func (f *Formation) become(i identity) error {
 	f.change.Lock()
 	defer f.change.Unlock()
-	i.ClusterName, i.ServerName, i.DiskID, i.State = f.cfg.ClusterName, f.cfg.ServerName, f.disk.id, stateNew
+	i.ClusterName, i.ServerName, i.DiskID, i.State = f.cfg.ClusterName, f.cfg.ServerName, f.diskID, stateNew
 	defer f.publish(nil)
 	return f.disk.putIdentity(i)
 }

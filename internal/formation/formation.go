@@ -18,6 +18,8 @@ import (
 type Formation struct {
 	cfg Config
 	log *slog.Logger
+	// diskID never changes.
+	diskID string
 
 	// change is held while anything durable is changed and while it is decided what to do next, so that an order
 	// meets the state that it was checked against. It is taken before mu.
@@ -66,7 +68,7 @@ func Open(cfg Config) (*Formation, error) {
 		_ = d.close() // nothing was written through it
 		return nil, fmt.Errorf("formation: %w", err)
 	}
-	f := &Formation{cfg: cfg, log: cfg.Logger.With("component", "formation", "disk", d.id), disk: d,
+	f := &Formation{cfg: cfg, log: cfg.Logger.With("component", "formation", "disk", d.id), diskID: d.id, disk: d,
 		phase: v1.NodeStarting, nonce: newNonce(), identity: d.identity, changed: make(chan struct{})}
 	f.decide()
 	return f, nil
@@ -92,7 +94,7 @@ func (f *Formation) Server() *embeddednats.Server {
 // Status says what the node is at this moment.
 func (f *Formation) Status() v1.NodeStatus {
 	f.mu.Lock()
-	s := v1.NodeStatus{Version: f.cfg.Version, Phase: f.phase, Reason: f.reason, Nonce: f.nonce, DiskID: f.disk.id,
+	s := v1.NodeStatus{Version: f.cfg.Version, Phase: f.phase, Reason: f.reason, Nonce: f.nonce, DiskID: f.diskID,
 		ClusterName: f.cfg.ClusterName, Founding: f.identity.founding(), Journal: f.wiping, RouteURL: f.cfg.RouteURL}
 	if i := f.identity; i != nil {
 		s.ClusterID, s.ServerName, s.Mark, s.RaftTimers = i.ClusterID, i.ServerName, i.Mark, i.Timers

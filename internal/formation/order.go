@@ -56,8 +56,8 @@ func (f *Formation) match(o v1.Order) error {
 	phase, nonce := f.phase, f.nonce
 	f.mu.Unlock()
 	switch {
-	case o.DiskID != f.disk.id:
-		return deny(v1.CodeDisk, "the order is for disk %s, this is disk %s: read the node's status again", o.DiskID, f.disk.id)
+	case o.DiskID != f.diskID:
+		return deny(v1.CodeDisk, "the order is for disk %s, this is disk %s: read the node's status again", o.DiskID, f.diskID)
 	case o.Nonce != nonce:
 		return deny(v1.CodeNonce, "the order's nonce is not this boot's next one: read the node's status again and sign a new order")
 	case f.cfg.ClusterID != "" && o.ClusterID != f.cfg.ClusterID:
@@ -164,9 +164,9 @@ func (f *Formation) carryOut(o v1.Order) error {
 			formed = formedFound
 		}
 		err = f.disk.putIdentity(identity{ClusterID: o.ClusterID, ClusterName: f.cfg.ClusterName, ServerName: o.ServerName,
-			DiskID: f.disk.id, Formed: formed, State: stateNew, Routes: o.Routes})
+			DiskID: f.diskID, Formed: formed, State: stateNew, Routes: o.Routes})
 	case v1.OrderWipeAndJoin:
-		err = f.disk.putJournal(journal{DiskID: f.disk.id, ClusterID: o.ClusterID, Old: o.Old, ServerName: o.ServerName,
+		err = f.disk.putJournal(journal{DiskID: f.diskID, ClusterID: o.ClusterID, Old: o.Old, ServerName: o.ServerName,
 			Routes: o.Routes, Aside: asideName(o.Old, f.cfg.Now())})
 	case v1.OrderResume:
 		permit = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
@@ -52,7 +53,9 @@ func TestOrderOfAnEarlierBootIsLate(t *testing.T) {
 }
 
 func TestOrderOnANonceIsTakenOnce(t *testing.T) {
-	f := MustOpen(t, testConfig(t.TempDir()))
+	cfg := testConfig(t.TempDir())
+	f := MustOpen(t, cfg)
+	f.disk.step = func(string) error { <-time.After(5 * time.Millisecond); return nil } // so that others come meanwhile
 	o := order(f, v1.OrderJoin, "a-1")
 	var wg sync.WaitGroup
 	errs := make([]error, 8)
@@ -114,6 +117,8 @@ func TestOrdersOfADiskWithAnIdentity(t *testing.T) {
 	if s := f.Status(); s.Mark != v1.MarkLeaving || s.Phase != v1.NodeWaiting {
 		t.Errorf("next boot after leave: %+v", s)
 	}
+	ExpectCode(t, f, order(f, v1.OrderFound, "a-2"), v1.CodeState) // it waits, and is not empty
+	ExpectCode(t, f, order(f, v1.OrderJoin, "a-2"), v1.CodeState)
 	MustTake(t, f, with(order(f, v1.OrderResume, "a-1"), func(o *v1.Order) { o.KeepMark = true }))
 	if s := f.Status(); s.Mark != v1.MarkLeaving || s.Phase != v1.NodeStarting {
 		t.Errorf("after resume with the mark kept: %+v", s)
@@ -187,6 +192,7 @@ func TestResumeIsGoodForOneStart(t *testing.T) {
 	MustTake(t, f, order(f, v1.OrderLeave, "a-1"))
 	MustClose(t, f)
 	f = MustOpen(t, cfg)
+	attempts = 0
 	MustRun(t, f)
 	MustTake(t, f, with(order(f, v1.OrderResume, "a-1"), func(o *v1.Order) { o.KeepMark = true }))
 	ExpectSoon(t, "it waits again, with the reason", func() bool {

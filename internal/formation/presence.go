@@ -43,7 +43,7 @@ func (f *Formation) presence() presence {
 	f.mu.Lock()
 	i := f.identity
 	f.mu.Unlock()
-	p := presence{Name: f.cfg.ServerName, DiskID: f.disk.id, Denied: f.cfg.Denied(), Timers: f.timers(i)}
+	p := presence{Name: f.cfg.ServerName, DiskID: f.diskID, Denied: f.cfg.Denied(), Timers: f.timers(i)}
 	if i != nil {
 		p.Name, p.ClusterID, p.Identity = i.ServerName, i.ClusterID, true
 	}
@@ -115,7 +115,7 @@ func (f *Formation) look(ctx context.Context, srv *embeddednats.Server, enough i
 		if json.Unmarshal(m.Data, &p) != nil || p.Name == "" {
 			continue
 		}
-		p.self = p.DiskID == f.disk.id
+		p.self = p.DiskID == f.diskID
 		if !slices.ContainsFunc(seen, func(q presence) bool { return q.DiskID == p.DiskID }) {
 			seen = append(seen, p)
 		}
