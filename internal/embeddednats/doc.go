@@ -12,6 +12,10 @@
 //   - [Probe]: NATS without JetStream, to see who is there before anything is decided.
 //   - [Start]: none of these recipes, a server for development and tests.
 //
+// A running server looks after itself in two ways: it notices that its store can't be written
+// ([Server.StoreFailed]), and as a leader it makes snapshots for replicas that come no nearer, as a
+// former leader after a healed partition would for minutes.
+//
 // # Differences from what callers may expect
 //
 // A store is never emptied here, except the founding helper's, which holds nothing.

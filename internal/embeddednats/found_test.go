@@ -53,17 +53,37 @@ func TestFoundRefusesALivingCluster(t *testing.T) {
 	nodes := natstest.MustCluster(t, 3, natstest.Options{})
 	mustPublish(t, nodes[0].MustStream(t, "S", 3), "S.a")
 	nodes[0].WithinSync(t)
-	again := nodes[0].Config
+	refused := func(how string, cfg embeddednats.ServerConfig) {
+		t.Helper()
+		s, err := embeddednats.Found(context.Background(), cfg)
+		if err == nil {
+			s.Stop()
+		}
+		if !errors.Is(err, embeddednats.ErrOtherMembers) {
+			t.Errorf("founding %s: %v", how, err)
+		}
+	}
+	stranger := nodes[0].Config
+	stranger.ServerName, stranger.StoreDir = "n9", t.TempDir()
+	c := *stranger.Cluster
+	c.Port = natstest.MustFreePort(t) // nobody dials it: it must look for itself
+	stranger.Cluster = &c
+	refused("with routes to living members", stranger)
+
 	nodes[0].Stop()
-	again.StoreDir = t.TempDir() // its disk is lost
-	s, err := embeddednats.Found(context.Background(), again)
-	if err == nil {
-		s.Stop()
-	}
-	if !errors.Is(err, embeddednats.ErrOtherMembers) {
-		t.Fatalf("founding again beside two living members: %v", err)
-	}
+	refused("on a store with other members", nodes[0].Config)
+	lost := nodes[0].Config
+	lost.StoreDir = t.TempDir()
+	refused("after the disk was lost", lost)
 	expectMessages(t, nodes[1], "S", 1)
+
+	nodes[1].Stop()
+	nodes[2].Stop()
+	alone := nodes[0].Config
+	c = *alone.Cluster
+	c.Routes = nil
+	alone.Cluster = &c
+	refused("on a store with members that nobody can see", alone)
 }
 
 func TestFoundKeepsItsHelpersName(t *testing.T) {

@@ -4,6 +4,7 @@ package embeddednats
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -73,12 +74,13 @@ func (o sample) ill(name string) string {
 // metaLeader returns the view of the one server that says it leads the meta group.
 func (o sample) metaLeader() (*server.MetaClusterInfo, string) {
 	var found *server.MetaClusterInfo
-	for name, i := range o.stores {
+	for _, name := range slices.Sorted(maps.Keys(o.stores)) {
+		i := o.stores[name]
 		if i.Meta == nil || i.Meta.Leader != name {
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Sprintf("both %s and %s say they lead the meta group", name, found.Leader)
+			return nil, fmt.Sprintf("both %s and %s say they lead the meta group", found.Leader, name)
 		}
 		found = i.Meta
 	}
@@ -120,7 +122,8 @@ func replicated(k streamKey, views, before map[string]*server.StreamDetail, only
 func leads(k streamKey, views map[string]*server.StreamDetail) (*server.StreamDetail, string) {
 	var found *server.StreamDetail
 	alone := true
-	for name, v := range views {
+	for _, name := range slices.Sorted(maps.Keys(views)) {
+		v := views[name]
 		if v.Config != nil && v.Config.Replicas > 1 {
 			alone = false
 		}
@@ -128,7 +131,7 @@ func leads(k streamKey, views map[string]*server.StreamDetail) (*server.StreamDe
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Sprintf("both %s and %s say they lead stream %s", name, found.Cluster.Leader, k)
+			return nil, fmt.Sprintf("both %s and %s say they lead stream %s", found.Cluster.Leader, name, k)
 		}
 		found = v
 	}
