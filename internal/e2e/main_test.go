@@ -66,6 +66,7 @@ type cluster struct {
 	*bus.Bus
 	t      *testing.T
 	ledger *load.Ledger
+	bytes  int64 // room of the stream
 }
 
 // kept is the stream whose writes must never be lost.
@@ -87,7 +88,14 @@ func mustBus(t *testing.T, c bus.Config) *cluster {
 		}
 		b.Close()
 	})
-	return &cluster{Bus: b, t: t, ledger: load.NewLedger()}
+	return &cluster{Bus: b, t: t, ledger: load.NewLedger(), bytes: 32 << 20}
+}
+
+// in is the same cluster within a subtest.
+func (c *cluster) in(t *testing.T) *cluster {
+	d := *c
+	d.t = t
+	return &d
 }
 
 func (c *cluster) within(what string, wrong func() string) {
@@ -136,7 +144,7 @@ func (c *cluster) mustWrite(n int) {
 	c.within("the stream", func() string {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
 		defer cancel()
-		return problem(kept.Create(ctx, nc, 1, 64<<20))
+		return problem(kept.Create(ctx, nc, 1, c.bytes))
 	})
 	before := c.ledger.Acknowledged()
 	w, err := load.Start(load.WriterConfig{Ledger: c.ledger, Stream: kept, Count: 1, First: before, Pause: time.Millisecond,

@@ -72,3 +72,6 @@ func (p *Place) Set(settings map[string]string) error {
 	}
 	return nil
 }
+
+// Setting is a setting of the node, empty when it is not set.
+func (p *Place) Setting(name string) string { return p.settings[name] }
