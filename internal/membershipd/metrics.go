@@ -39,7 +39,6 @@ type metrics struct {
 type sources struct {
 	build       buildInfo
 	health      *health
-	notes       *notes
 	space       *space
 	phase       func() string
 	server      func() *embeddednats.Server

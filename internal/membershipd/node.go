@@ -22,8 +22,7 @@ import (
 
 // plan is what a node is made of, once its configuration has been read and guarded.
 type plan struct {
-	log   *slog.Logger
-	notes *notes
+	log *slog.Logger
 	// formation has everything but what the node itself gives it: Server, the callbacks and the URLs.
 	formation formation.Config
 	// server is how NATS is started, the name and the routes aside.
@@ -32,7 +31,9 @@ type plan struct {
 	http, control string
 	controlTLS    *tls.Config
 	// repair is false when NATS must not be restarted within the process, whatever happens.
-	repair      bool
+	repair bool
+	// patience is how long a replica may stand still before it is repaired.
+	patience    time.Duration
 	certificate func() map[string]time.Time
 	logins      func() map[string]uint64
 }
@@ -73,8 +74,8 @@ func newNode(p plan) (*node, error) {
 	}
 	n := &node{plan: p, log: p.log, health: newHealth(time.Now), metrics: newMetrics()}
 	store := newSpace(p.formation.StoreDir)
-	n.supervisor = &supervisor{log: p.log, now: time.Now, health: n.health, metrics: n.metrics, notes: p.notes,
-		restart: n.restart, repair: p.repair, store: store, patience: defaultPatience, servers: make(chan *embeddednats.Server, 1)}
+	n.supervisor = &supervisor{log: p.log, now: time.Now, health: n.health, metrics: n.metrics,
+		restart: n.restart, repair: p.repair, store: store, patience: p.patience, servers: make(chan *embeddednats.Server, 1)}
 	build := readBuildInfo()
 	c := p.formation
 	c.Version, c.Logger, c.Server = build.Version, p.log, n.serverConfig
@@ -85,7 +86,7 @@ func newNode(p plan) (*node, error) {
 	if n.formation, err = formation.Open(c); err != nil {
 		return nil, err
 	}
-	n.metrics.serve(sources{build: build, health: n.health, notes: p.notes, space: store, server: n.formation.Server,
+	n.metrics.serve(sources{build: build, health: n.health, space: store, server: n.formation.Server,
 		phase: func() string { return string(n.formation.Status().Phase) }, certificate: p.certificate, logins: p.logins})
 	e := &endpoints{health: n.health, status: n.formation.Status, server: n.formation.Server}
 	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))

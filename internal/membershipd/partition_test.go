@@ -57,6 +57,11 @@ func mustCutCluster(t *testing.T) *cutCluster {
 		}
 	})
 	mustBecome(t, "/readyz", 200, c.nodes...)
+	js := mustJetStream(t, c.nodes[0].mustConnect(t, embeddednats.AccountHistory))
+	mustStream(t, js, jetstream.StreamConfig{Name: cutStream, Replicas: 3, MaxBytes: 64 << 20})
+	natstest.Within(t, limit, "replicas", func() bool {
+		return !slices.ContainsFunc(c.nodes, func(n *testNode) bool { _, l, h := n.replicaState(); return l == "" || !h })
+	})
 	return c
 }
 
@@ -126,22 +131,16 @@ func (w *truth) look(leader, victim *testNode) bool {
 
 // A cut-off stream leader with writes of its own is in sync again soon after the cut has healed, however often that happens, and
 // never calls itself healthy in between.
-func TestHealedPartitionIsRepaired(t *testing.T) {
+func TestHealedPartitionIsInSyncAgain(t *testing.T) {
 	c := mustCutCluster(t)
-	js := mustJetStream(t, c.nodes[0].mustConnect(t, embeddednats.AccountHistory))
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: cutStream, Subjects: []string{"cut.>"}, Replicas: 3,
-		MaxBytes: 64 << 20, Discard: jetstream.DiscardOld}); err != nil {
-		t.Fatal(err)
-	}
-	natstest.Within(t, limit, "replicas", func() bool {
-		return !slices.ContainsFunc(c.nodes, func(n *testNode) bool { _, l, h := n.replicaState(); return l == "" || !h })
-	})
 	for round := range *cutRounds {
-		c.round(t, round)
+		// What a cut leaves behind depends on whether the old leader has begun to campaign: it gives up after 10 to 20 s.
+		c.round(t, round, *cutLength-time.Duration(round%3)*3*time.Second)
 	}
 }
 
-func (c *cutCluster) round(t *testing.T, round int) {
+func (c *cutCluster) round(t *testing.T, round int, length time.Duration) {
+	t.Helper()
 	mustBecome(t, "/healthz", 200, c.nodes...)
 	victim := c.leader(t, round%3)
 	other := (victim + 1) % 3
@@ -155,8 +154,6 @@ func (c *cutCluster) round(t *testing.T, round int) {
 	cutAt := time.Now()
 	cut.store(cutAt)
 	natstest.Within(t, limit, "the rest elects another leader", func() bool { return c.leader(t, other) != victim })
-	// What the cut leaves behind depends on whether the old leader has begun to campaign: it gives up after 10 to 20 s.
-	length := *cutLength - time.Duration(round%3)*3*time.Second
 	wait(t, length-time.Since(cutAt))
 	mustBecome(t, "/healthz", 503, c.nodes[victim])
 	leader := c.leader(t, other)
@@ -172,6 +169,14 @@ func (c *cutCluster) round(t *testing.T, round int) {
 	if n := lost(); n > 0 {
 		t.Errorf("%d writes were acknowledged by a node that was cut off", n)
 	}
+	c.expectInSync(t, round, victim, leader, healed)
+	t.Logf("round %d: longest gap on the majority %v", round, stopMajority().Round(time.Millisecond))
+}
+
+// expectInSync waits until the victim has everything, and expects that it does not call itself well before.
+func (c *cutCluster) expectInSync(t *testing.T, round, victim, leader int, healed time.Time) {
+	t.Helper()
+	victimName := c.nodes[victim].name
 	var w truth
 	samples, lies, serverLies := 0, 0, 0
 	inSync := natstest.Until(limit, func() bool {
@@ -200,8 +205,8 @@ func (c *cutCluster) round(t *testing.T, round int) {
 	if lies > 0 {
 		t.Errorf("round %d: /healthz of %s said 200 in %d looks while its replica lacked hundreds of messages", round, victimName, lies)
 	}
-	t.Logf("round %d: in sync %v after the heal; of %d looks before, the server called itself well in %d and the node in %d; longest gap on the majority %v",
-		round, took.Round(time.Millisecond), samples, serverLies, lies, stopMajority().Round(time.Millisecond))
+	t.Logf("round %d: in sync %v after the heal; of %d looks before, the server called itself well in %d and the node in %d",
+		round, took.Round(time.Millisecond), samples, serverLies, lies)
 }
 
 // startLosers publishes on a node that is to be cut off, over its own connection, so that its log gets entries that nobody

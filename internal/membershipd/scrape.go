@@ -25,7 +25,6 @@ var (
 	descTotal       = desc("store_volume_bytes", "The size of the store's volume.")
 	descExpiry      = desc("certificate_expiry_timestamp_seconds", "When a certificate in use expires.", "use")
 	descLogins      = desc("logins_total", "Connections by what authentication said.", "verdict")
-	descComplaints  = desc("raft_catchup_complaints_total", "Log lines of the server about a replica that can't catch up; similar ones within a second are one.")
 	descConnections = desc("server_connections", "Client connections that are open.")
 	descAccepted    = desc("server_connections_total", "Client connections since the server was started.")
 	descSubs        = desc("server_subscriptions", "Subscriptions.")
@@ -77,7 +76,6 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 	for verdict, n := range s.logins() {
 		out <- prometheus.MustNewConstMetric(descLogins, prometheus.CounterValue, float64(n), verdict)
 	}
-	out <- prometheus.MustNewConstMetric(descComplaints, prometheus.CounterValue, float64(s.notes.total()))
 	s.collectServer(out)
 	s.collectGroups(out)
 }

@@ -7,16 +7,11 @@ import (
 	"time"
 )
 
-// patience is how long a replica may stand still, while its leader has more, before it is called stuck.
-type patience struct {
-	// Silent is the time for a replica of which nothing else is known: a slow disk or busy cores must not look like it.
-	Silent time.Duration
-	// Told is the time for a replica whose server said that it fails to catch up.
-	Told time.Duration
-}
-
-// defaultPatience leaves 9 s of the 15 s after a cut for routes to return and for the restart.
-var defaultPatience = patience{Silent: 6 * time.Second, Told: 2 * time.Second}
+// defaultPatience is how long a replica may stand still, while its leader has more, before it is called stuck. The leaders have the
+// first go: they make snapshots for replicas that come no nearer (embeddednats), which is over sooner, and a slow disk or busy
+// cores must not look like it. It leaves 9 s of the 15 s after a cut for routes to return and for the restart, during which
+// the leader makes its snapshot undisturbed.
+const defaultPatience = 6 * time.Second
 
 // stuckReplica is a replica that does not move although its leader has more.
 type stuckReplica struct {
@@ -25,16 +20,12 @@ type stuckReplica struct {
 	Lag    uint64
 	// Since is when it last moved.
 	Since time.Time
-	// Told is true when the server itself complained.
-	Told bool
 }
 
 // stillness remembers how far each replica was and since when. It is not for concurrent use.
 type stillness struct {
-	patience patience
-	// told returns when the server last said that it can't catch up in the group.
-	told  func(group string) time.Time
-	marks map[string]mark
+	patience time.Duration
+	marks    map[string]mark
 }
 
 type mark struct {
@@ -42,8 +33,8 @@ type mark struct {
 	since         time.Time
 }
 
-func newStillness(p patience, told func(group string) time.Time) *stillness {
-	return &stillness{patience: p, told: told, marks: map[string]mark{}}
+func newStillness(patience time.Duration) *stillness {
+	return &stillness{patience: patience, marks: map[string]mark{}}
 }
 
 // look takes the next picture and returns all replicas that stand still while their leader has more, for however short a time.
@@ -69,7 +60,7 @@ func (s *stillness) look(p picture) []stuckReplica {
 			continue
 		}
 		leader, _ := p.leader(g)
-		still = append(still, stuckReplica{Group: g, Leader: leader, Lag: lag, Since: m.since, Told: s.told(g).After(m.since)})
+		still = append(still, stuckReplica{Group: g, Leader: leader, Lag: lag, Since: m.since})
 	}
 	return still
 }
@@ -78,11 +69,7 @@ func (s *stillness) look(p picture) []stuckReplica {
 func (s *stillness) stuck(still []stuckReplica, now time.Time) []stuckReplica {
 	var out []stuckReplica
 	for _, r := range still {
-		limit := s.patience.Silent
-		if r.Told {
-			limit = min(limit, s.patience.Told)
-		}
-		if now.Sub(r.Since) >= limit {
+		if now.Sub(r.Since) >= s.patience {
 			out = append(out, r)
 		}
 	}

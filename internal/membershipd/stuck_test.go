@@ -23,8 +23,6 @@ func follower(at float64, own, leader uint64) picture {
 		Streams: map[string]string{testGroup: "HISTORY > s"}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}}
 }
 
-func silent(string) time.Time { return time.Time{} }
-
 func TestStillness(t *testing.T) {
 	type step struct {
 		at          float64
@@ -33,26 +31,18 @@ func TestStillness(t *testing.T) {
 		stuck       bool
 	}
 	for name, c := range map[string]struct {
-		told  float64 // when the server complained, 0 for never
 		steps []step
 	}{
-		"in sync":              {0, []step{{0, 9, 9, false, false}, {10, 9, 9, false, false}}},
-		"behind, but moving":   {0, []step{{0, 1, 99, false, false}, {5, 2, 99, false, false}, {10, 3, 99, false, false}}},
-		"stands still":         {0, []step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {6, 1, 99, true, true}}},
-		"stands, then moves":   {0, []step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {5.5, 2, 99, false, false}, {7, 2, 99, true, false}}},
-		"falls back":           {0, []step{{0, 5, 99, false, false}, {3, 2, 99, true, false}, {6, 5, 99, true, true}}},
-		"told":                 {1, []step{{0, 1, 99, false, false}, {1.5, 1, 99, true, false}, {2, 1, 99, true, true}}},
-		"idle, then a write":   {0, []step{{0, 9, 9, false, false}, {60, 9, 10, false, false}, {61, 10, 10, false, false}}},
-		"nothing to catch up":  {0, []step{{0, 9, 3, false, false}, {10, 9, 3, false, false}}},
-		"told before it stood": {0.5, []step{{1, 1, 99, false, false}, {4, 1, 99, true, false}}},
+		"in sync":             {[]step{{0, 9, 9, false, false}, {10, 9, 9, false, false}}},
+		"behind, but moving":  {[]step{{0, 1, 99, false, false}, {5, 2, 99, false, false}, {10, 3, 99, false, false}}},
+		"stands still":        {[]step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {6, 1, 99, true, true}}},
+		"stands, then moves":  {[]step{{0, 1, 99, false, false}, {5, 1, 99, true, false}, {5.5, 2, 99, false, false}, {7, 2, 99, true, false}}},
+		"falls back":          {[]step{{0, 5, 99, false, false}, {3, 2, 99, true, false}, {6, 5, 99, true, true}}},
+		"idle, then a write":  {[]step{{0, 9, 9, false, false}, {60, 9, 10, false, false}, {61, 10, 10, false, false}}},
+		"nothing to catch up": {[]step{{0, 9, 3, false, false}, {10, 9, 3, false, false}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := silent
-			if c.told > 0 {
-				at := epoch.Add(time.Duration(c.told * float64(time.Second)))
-				told = func(string) time.Time { return at }
-			}
-			s := newStillness(defaultPatience, told)
+			s := newStillness(defaultPatience)
 			for _, step := range c.steps {
 				p := follower(step.at, step.own, step.leader)
 				still := s.look(p)
@@ -69,7 +59,7 @@ func TestStillness(t *testing.T) {
 
 // A replica whose leader can't be asked waits for something that a restart would not give.
 func TestStillnessNeedsALeader(t *testing.T) {
-	s := newStillness(defaultPatience, silent)
+	s := newStillness(defaultPatience)
 	for at := range 20 {
 		p := follower(float64(at), 1, 99)
 		delete(p.Others, "a")
@@ -81,7 +71,7 @@ func TestStillnessNeedsALeader(t *testing.T) {
 
 // A message of the stream that is missing counts although the log is carried out.
 func TestStillnessOfMessages(t *testing.T) {
-	s := newStillness(defaultPatience, silent)
+	s := newStillness(defaultPatience)
 	var stuck []stuckReplica
 	for at := range 8 {
 		p := follower(float64(at), 9, 9)

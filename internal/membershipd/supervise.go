@@ -37,11 +37,10 @@ type supervisor struct {
 	now      func() time.Time
 	health   *health
 	metrics  *metrics
-	notes    *notes
 	restart  restarter
 	repair   bool // restart may be used
 	store    *space
-	patience patience
+	patience time.Duration
 	// servers gives each embedded server that was started, nil when it was stopped.
 	servers chan *embeddednats.Server
 
@@ -83,7 +82,6 @@ func (s *supervisor) run(ctx context.Context) {
 func (s *supervisor) watch(ctx context.Context, server *embeddednats.Server) *embeddednats.Server {
 	s.health.started()
 	defer s.health.reset("NATS is stopped")
-	s.notes.forget()
 	w, err := newWatcher(server, s.now)
 	if err != nil {
 		s.log.Error("the embedded server can't be watched", "error", err)
@@ -100,7 +98,7 @@ func (s *supervisor) watch(ctx context.Context, server *embeddednats.Server) *em
 	if _, err := w.system.ChanSubscribe(claimSubject, heard); err != nil {
 		s.log.Warn("repairs of other nodes can't be heard", "error", err)
 	}
-	v := &view{supervisor: s, watcher: w, heard: heard, claims: claims{}, still: newStillness(s.patience, s.notes.told)}
+	v := &view{supervisor: s, watcher: w, heard: heard, claims: claims{}, still: newStillness(s.patience)}
 	opening, stop := context.WithCancel(ctx)
 	var opened sync.WaitGroup
 	defer opened.Wait()
@@ -183,6 +181,11 @@ func (v *view) turn(ctx context.Context) (restarted bool) {
 	stuck := v.still.stuck(still, p.At)
 	v.health.look(p, still, stuck)
 	v.metrics.look(p)
+	return v.act(ctx, p, stuck)
+}
+
+// act repairs what is stuck, if it may. It returns true when the server was restarted.
+func (v *view) act(ctx context.Context, p picture, stuck []stuckReplica) (restarted bool) {
 	if len(stuck) == 0 {
 		if ready, _ := v.health.readyz(); ready {
 			v.cooldown.helped()
