@@ -24,8 +24,8 @@ import (
 
 // The environment of a child that founds and is killed.
 const (
-	childDir   = "UNIBUS_TEST_FOUND_DIR"
-	childPhase = "UNIBUS_TEST_FOUND_KILL_AT"
+	childDir   = "TEST_FOUND_DIR"
+	childPhase = "TEST_FOUND_KILL_AT"
 )
 
 // suicide kills the process when the founding reaches a phase.

@@ -21,7 +21,7 @@ import (
 )
 
 // childEnv makes the test binary a node that kills itself: SCENARIO:POINT:FOLDER.
-const childEnv = "UNIBUS_FORMATION_CHILD"
+const childEnv = "TEST_FORMATION_CHILD"
 
 // deeds are what a node can be killed in. Each begins with a folder that was prepared, and says "taken" once the node would
 // have answered that the order was taken.

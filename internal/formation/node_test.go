@@ -35,7 +35,7 @@ func nodeConfig(dir, name string, mode Mode, ports []int, place int) Config {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(p)})
 	}
 	logger := slog.New(slog.DiscardHandler)
-	if os.Getenv("UNIBUS_TEST_LOG") != "" {
+	if os.Getenv("TEST_LOG") != "" {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", place)
 	}
 	return Config{StoreDir: dir, ClusterName: "bus", ServerName: name, Mode: mode, Verify: testVerify, Logger: logger,

@@ -42,9 +42,9 @@ type Node struct {
 	Config embeddednats.ServerConfig
 }
 
-// Logger is silent, unless the environment has UNIBUS_TEST_LOG: then it writes all to the standard error.
+// Logger is silent, unless the environment has TEST_LOG: then it writes all to the standard error.
 func Logger() *slog.Logger {
-	if os.Getenv("UNIBUS_TEST_LOG") == "" {
+	if os.Getenv("TEST_LOG") == "" {
 		return slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -64,7 +64,7 @@ func MustConfigs(t testing.TB, n int, o Options) []embeddednats.ServerConfig {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(port)})
 		cfgs[i] = embeddednats.ServerConfig{
 			ServerName: fmt.Sprint("n", i), StoreDir: filepath.Join(o.Dir, fmt.Sprint("n", i)), JetStream: true,
-			Timers: embeddednats.DefaultRaftTimers(), Logger: Logger(), Debug: os.Getenv("UNIBUS_TEST_LOG") != "",
+			Timers: embeddednats.DefaultRaftTimers(), Logger: Logger(), Debug: os.Getenv("TEST_LOG") != "",
 			Limits: embeddednats.Limits{StoreBytes: 1 << 30},
 			Cluster: &embeddednats.ClusterConfig{
 				Name: "test", Host: "127.0.0.1", Port: port,
