@@ -115,7 +115,7 @@ func (s *session) adoption(ctx context.Context, n nodeFlags) (inventory, scaling
 			kind = scaling.Found
 		}
 		rec.Names[st.ServerName] = scaling.Name{Phase: scaling.Member, Place: i, DiskID: st.DiskID, Kind: kind, Since: time.Now().UTC()}
-		inv.Places = append(inv.Places, place{Control: u, DiskID: st.DiskID})
+		inv.Places = append(inv.Places, place{Control: u, DiskID: st.DiskID, Route: st.RouteURL, Client: st.ClientURL})
 		members = st.Meta.Members
 	}
 	for _, m := range members {

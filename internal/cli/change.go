@@ -30,7 +30,7 @@ func (s *session) change(ctx context.Context, question string, wish func(*invent
 	if err != nil {
 		return err
 	}
-	if err := checkNodes(o); err != nil {
+	if err := checkNodes(o, inv.TLS); err != nil {
 		return err
 	}
 	p := planFor(o)
@@ -44,6 +44,9 @@ func (s *session) change(ctx context.Context, question string, wish func(*invent
 		}
 	}
 	before, compare := s.read(ctx, o, "before")
+	if ctx.Err() != nil {
+		return failf(exitInterrupted, "interrupted; nothing was changed")
+	}
 	if _, err := s.folder.update(wish); err != nil {
 		return err
 	}
@@ -77,10 +80,10 @@ func (s *session) finish(r result) error {
 	return nil
 }
 
-// checkNodes refuses nodes on other hosts that can't be used.
-func checkNodes(o observation) error {
+// checkNodes refuses nodes on other hosts that can't be used, and certificates other than the ones had before that not all nodes take.
+func checkNodes(o observation, had tlsFiles) error {
 	for i, p := range o.inv.Places {
-		if p.Local != nil || p.DiskID != "" {
+		if p.Local != nil || p.DiskID != "" && o.inv.TLS == had {
 			continue // one that was seen before may be away for a while
 		}
 		s := o.nodes[i]

@@ -69,7 +69,21 @@ func (c *control) status(ctx context.Context, base string) (*v1.NodeStatus, erro
 	if err := c.do(ctx, http.MethodGet, base, v1.PathNode, nil, &s); err != nil {
 		return nil, fmt.Errorf("ask the node at %s: %w", base, err)
 	}
+	s.ClientURL, s.RouteURL = reachable(s.ClientURL, base), reachable(s.RouteURL, base)
 	return &s, nil
+}
+
+// reachable puts the host at which a node was reached in place of one that means all of its addresses.
+func reachable(raw, base string) string {
+	u, err := url.Parse(raw)
+	if err != nil || raw == "" {
+		return raw
+	}
+	if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsUnspecified() {
+		return raw
+	}
+	u.Host = net.JoinHostPort(hostOf(base), u.Port())
+	return u.String()
 }
 
 // send gives an order to a node. A refusal is a *v1.Error.

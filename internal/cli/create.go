@@ -79,10 +79,13 @@ func (n *nodeFlags) join(inv *inventory) error {
 			inv.Places = append(inv.Places, place{Control: u})
 		}
 	}
-	remote := slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local == nil && !p.onLoopback() })
-	if missing := inv.Replicas - len(inv.Places); missing > 0 && remote {
-		return failf(exitUsage, "%d nodes are wanted and %d are known: name the others with --node; a node that this program starts listens on loopback only, where nodes on other hosts can't reach it",
-			inv.Replicas, len(inv.Places))
+	ours := slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local != nil })
+	others := slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local == nil })
+	switch missing := inv.Replicas - len(inv.Places); {
+	case ours && others:
+		return failf(exitUsage, "this cluster's nodes are processes that this program started; they listen on loopback only, so that nodes elsewhere can't join them: leave --node out, or make a cluster with create --node")
+	case others && missing > 0:
+		return failf(exitUsage, "%d nodes are wished and %d are known: name the others with --node; nodes that this program starts could not join those", inv.Replicas, len(inv.Places))
 	}
 	return nil
 }
@@ -120,7 +123,7 @@ func newCreate(o *options) *cobra.Command {
 			} else if err := f.createInventory(inv); err != nil {
 				return err
 			}
-			return run(o, func(c *cobra.Command, s *session, _ []string) error {
+			return runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {
 				return s.change(c.Context(), "", func(inv *inventory) error {
 					inv.Replicas = replicas
 					return n.join(inv)
@@ -133,9 +136,6 @@ func newCreate(o *options) *cobra.Command {
 	c.Flags().IntVar(&replicas, "replicas", 1, "number of members: 1, 3 or 5")
 	return c
 }
-
-// onLoopback says whether nodes of this machine alone can reach the place.
-func (p place) onLoopback() bool { return p.Local != nil || loopback(hostOf(p.Control)) }
 
 // checkSize refuses sizes that gain nothing.
 func checkSize(n int) error {

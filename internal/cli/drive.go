@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -14,6 +15,8 @@ import (
 const (
 	// pause is how long is waited between two looks when there was nothing to do.
 	pause = 300 * time.Millisecond
+	// slow is how long one look at the cluster may take before that is told.
+	slow = 3 * time.Second
 	// sure is how many looks in a row have to come to the same call for a person before it is believed.
 	sure = 4
 )
@@ -78,9 +81,13 @@ func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
 	if err := d.executor.launcher.settle(ctx, inv); err != nil && ctx.Err() == nil {
 		d.say.trouble(err)
 	}
+	began := time.Now()
 	o, err := d.observe(ctx)
 	if err != nil {
 		return o, err
+	}
+	if took := time.Since(began); took > slow {
+		d.say.line("the cluster answers slowly: one look took %.1f s", took.Seconds())
 	}
 	o.inv = d.remember(o)
 	o.seen.Quiet = q.measure(o)
@@ -125,6 +132,8 @@ func (d *driver) remember(o observation) inventory {
 				d.rememberPlace(i, &inv.Places[i], s)
 			}
 		}
+		// A person's word is about one loss. It must not be taken for the next one's: it ends when the server answers after all, or is gone.
+		inv.Dead = slices.DeleteFunc(inv.Dead, func(name string) bool { return o.settled(name) })
 		return nil
 	})
 	if err != nil {
@@ -135,6 +144,18 @@ func (d *driver) remember(o observation) inventory {
 		return o.inv
 	}
 	return inv
+}
+
+// settled says whether there is nothing left to declare about a server.
+func (o observation) settled(name string) bool {
+	if slices.ContainsFunc(o.nodes, func(s *v1.NodeStatus) bool { return s != nil && s.ServerName == name }) {
+		return true
+	}
+	if o.record.Record == nil {
+		return false
+	}
+	p := o.record.Record.Names[name].Phase
+	return p == scaling.Removed || p == scaling.Void
 }
 
 func (d *driver) rememberPlace(i int, p *place, s *v1.NodeStatus) {

@@ -34,11 +34,12 @@ func newPlan(o *options) *cobra.Command {
 	var replicas int
 	c := &cobra.Command{
 		Use: "plan", Short: "Show what grow or shrink would do, and do nothing", Args: cobra.NoArgs,
-		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
+		RunE: runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {
 			inv, err := s.folder.inventory()
 			if err != nil {
 				return err
 			}
+			had := inv.TLS
 			if c.Flag("replicas").Changed {
 				if err := checkSize(replicas); err != nil {
 					return err
@@ -52,7 +53,7 @@ func newPlan(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkNodes(ob); err != nil {
+			if err := checkNodes(ob, had); err != nil {
 				return err
 			}
 			p := planFor(ob)

@@ -62,6 +62,10 @@ func (s *session) mustBeSilent(ctx context.Context, names []string) error {
 		if q.Phase == scaling.Void {
 			return failf(exitUsage, "%s never joined: there is nothing to remove", name)
 		}
+		if q.Place < len(o.inv.Places) && o.inv.Places[q.Place].Local != nil && s.folder.exists(storeDir(q.Place)) && o.holds(q.Place, q.DiskID) {
+			return fmt.Errorf("%s is not lost: its disk is in %s; start it with unibus cluster start, or, if the disk is of no use any more, move that folder away first",
+				name, s.folder.path(storeDir(q.Place)))
+		}
 		for i, n := range o.nodes {
 			if n != nil && n.ServerName == name && n.Phase != v1.NodeStopping {
 				return fmt.Errorf("%s is not lost: it answers at node-%d (%s); to have fewer members, use unibus cluster shrink", name, i, o.inv.Places[i].Control)
@@ -69,6 +73,14 @@ func (s *session) mustBeSilent(ctx context.Context, names []string) error {
 		}
 	}
 	return nil
+}
+
+// holds says whether a disk was the last one seen at a place, and no other one answers there.
+func (o observation) holds(place int, disk string) bool {
+	if n := o.nodes[place]; n != nil {
+		return n.DiskID == disk
+	}
+	return o.inv.Places[place].DiskID == disk
 }
 
 func newRescue(o *options) *cobra.Command {

@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,7 +20,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerEnv); dir != "" {
 		writeForEver(folder{dir})
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if bin, err := programs(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(bin.Unibus)) // only built programs
+		}
+		os.Exit(code)
+	}))
 }
 
 func writeForEver(f folder) {

@@ -90,8 +90,3 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) 
 	}
 	return failf(exitRefused, "nothing was changed")
 }
-
-func terminal(f *os.File) bool {
-	i, err := f.Stat()
-	return err == nil && i.Mode()&os.ModeCharDevice != 0
-}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func (l *launcher) process(i, recorded int) int {
 	}
 	is := func(pid int) bool {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err == nil && slices.Contains(strings.Split(string(b), "\x00"), config)
+		return err == nil && strings.Contains(string(b), "\x00--config\x00"+config+"\x00")
 	}
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil { // a system without /proc: the recorded id is all there is
 		if recorded > 0 && unix.Kill(recorded, 0) == nil {

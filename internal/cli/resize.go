@@ -14,7 +14,7 @@ func newGrow(o *options) *cobra.Command {
 		Long: `Adds members one at a time, waits until each is current, and then gives every stream a replica on each. Without --node the new
 nodes are processes on this machine, on free ports. Writers go on meanwhile. The plan is shown first; a ledger is read before and after.`,
 		Example: "  unibus cluster grow --replicas 3 --yes",
-		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
+		RunE: runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {
 			return s.change(c.Context(), "Grow the cluster as planned?", func(inv *inventory) error {
 				if err := checkSize(replicas); err != nil {
 					return err

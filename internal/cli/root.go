@@ -93,8 +93,13 @@ func usageErrors(c *cobra.Command) {
 
 // run opens the cluster for a command and closes it at the end.
 func run(o *options, do func(*cobra.Command, *session, []string) error) func(*cobra.Command, []string) error {
+	return runWith(o, nil, do)
+}
+
+// runWith is run with the files that n brings.
+func runWith(o *options, n *nodeFlags, do func(*cobra.Command, *session, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		s, err := open(c, o)
+		s, err := open(c, o, n)
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,10 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,14 +51,23 @@ type session struct {
 	notice io.Writer // what is said meanwhile: not among the result when that is for a program
 }
 
-// open opens the cluster's folder.
-func open(cmd *cobra.Command, opts *options) (*session, error) {
-	f := folder{opts.dir}
-	inv, err := f.inventory()
+// open opens the cluster's folder. Files that are given with n take the place of those in the inventory.
+func open(cmd *cobra.Command, opts *options, n *nodeFlags) (*session, error) {
+	inv, err := folder{opts.dir}.inventory()
 	if err != nil {
 		return nil, err
 	}
-	return openWith(cmd, opts, inv.TLS)
+	files := inv.TLS
+	if n != nil {
+		given, err := n.files()
+		if err != nil {
+			return nil, err
+		}
+		if given != (tlsFiles{}) {
+			files = given
+		}
+	}
+	return openWith(cmd, opts, files)
 }
 
 func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, error) {
@@ -77,16 +88,8 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig, err := files.client()
-	if err != nil {
+	if _, err := files.base(); err != nil {
 		return nil, err
-	}
-	connect := func(account string) []nats.Option {
-		o := credentials(account)
-		if tlsConfig != nil {
-			o = append(o, nats.Secure(tlsConfig.Clone()))
-		}
-		return o
 	}
 	s := &session{opts: opts, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), notice: cmd.OutOrStdout()}
 	if opts.output != formatTable {
@@ -95,12 +98,34 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 	l := &launcher{folder: f, control: ctl}
 	s.driver = &driver{
 		observer: &observer{folder: f, launcher: l, control: ctl, connect: func(ctx context.Context, urls, names []string) (*jsadmin.Admin, error) {
-			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: connect, Accounts: accounts})
+			inv, err := f.inventory()
+			if err != nil {
+				return nil, err
+			}
+			cfg, err := files.client(inv.Places)
+			if err != nil {
+				return nil, err
+			}
+			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: secured(credentials, cfg, urls), Accounts: accounts})
 		}},
 		executor: &executor{folder: f, launcher: l, control: ctl, order: order},
 		say:      newNarrator(s.notice),
 	}
 	return s, nil
+}
+
+// secured adds TLS to credentials. It is demanded, not merely offered, wherever a node can be reached from another host.
+func secured(credentials func(string) []nats.Option, cfg *tls.Config, urls []string) func(string) []nats.Option {
+	demanded := slices.ContainsFunc(urls, func(u string) bool { return !loopback(hostOf(u)) })
+	return func(account string) []nats.Option {
+		return append(credentials(account), func(o *nats.Options) error {
+			o.Secure = demanded
+			if cfg != nil {
+				o.TLSConfig = cfg.Clone()
+			}
+			return nil
+		})
+	}
 }
 
 // read reads a ledger, with its progress. It returns false when there is none to be had, and says why.

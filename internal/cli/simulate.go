@@ -172,6 +172,11 @@ func (s *simulation) order(n *scaling.Node, o scaling.Order) {
 		s.seen.Meta = &scaling.Group{Leader: o.Name, Peers: []scaling.Peer{{Name: o.Name, Current: true}}}
 	case "join", "wipe-and-join":
 		s.seen.Meta.Peers = append(s.seen.Meta.Peers, scaling.Peer{Name: o.Name, Current: true})
+		for i := range s.seen.Streams { // JetStream makes up for replicas that were removed
+			if st := &s.seen.Streams[i]; len(st.Peers) < st.Replicas {
+				st.Peers = append(st.Peers, scaling.Peer{Name: o.Name, Current: true})
+			}
+		}
 	case "leave":
 		n.Mark = "leaving"
 		return

@@ -140,6 +140,6 @@ func (v statusView) print(w io.Writer) {
 		}
 	}
 	if slices.Contains([]string{"working", "waiting"}, v.State) {
-		fmt.Fprintln(w, "  unibus cluster grow, or shrink, carries on")
+		fmt.Fprintln(w, "  unibus cluster start carries on")
 	}
 }

@@ -38,33 +38,44 @@ func (t tlsFiles) base() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool}, nil
 }
 
-// client is for connections to client ports, whose certificates bear the host.
-func (t tlsFiles) client() (*tls.Config, error) { return t.base() }
+// name is what the nodes' certificates bear.
+func (t tlsFiles) name() string {
+	if t.Name == "" {
+		return defaultTLSName
+	}
+	return t.Name
+}
 
 // control is for connections to control endpoints, whose certificates bear a name that is common to all nodes, whatever the host: a
 // certificate of the same CA for something else is refused.
-func (t tlsFiles) control() (*tls.Config, error) {
+func (t tlsFiles) control() (*tls.Config, error) { return t.verifying(nil) }
+
+// client is for connections to client ports, whose certificates bear that name or the host of one of the nodes. A node tells the
+// address of its client port itself, so that the address proves nothing.
+func (t tlsFiles) client(places []place) (*tls.Config, error) {
+	var hosts []string
+	for _, p := range places {
+		if h := hostOf(p.Control); h != "" {
+			hosts = append(hosts, h)
+		}
+	}
+	return t.verifying(hosts)
+}
+
+// verifying replaces the standard verification, which knows neither patterns nor several names; it is not skipped.
+func (t tlsFiles) verifying(hosts []string) (*tls.Config, error) {
 	c, err := t.base()
 	if c == nil || err != nil {
 		return nil, err
 	}
-	name := t.Name
-	if name == "" {
-		name = defaultTLSName
-	}
-	c.ServerName = strings.TrimPrefix(name, "*.")
-	if !strings.HasPrefix(name, "*.") {
-		return c, nil
-	}
-	// The standard verification takes no pattern. It is replaced, not skipped.
+	pool, name := c.RootCAs, t.name()
 	c.InsecureSkipVerify = true
-	pool := c.RootCAs
-	c.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPattern(cs, pool, name) }
+	c.VerifyConnection = func(cs tls.ConnectionState) error { return verify(cs, pool, name, hosts) }
 	return c, nil
 }
 
-// verifyPattern verifies the chain of a server, and that its certificate bears a name with exactly one label in place of the star.
-func verifyPattern(cs tls.ConnectionState, pool *x509.CertPool, pattern string) error {
+// verify verifies the chain, validity and use of a server's certificate, and that it bears the name or one of the hosts.
+func verify(cs tls.ConnectionState, pool *x509.CertPool, name string, hosts []string) error {
 	if len(cs.PeerCertificates) == 0 {
 		return errors.New("the node shows no certificate")
 	}
@@ -76,11 +87,19 @@ func verifyPattern(cs tls.ConnectionState, pool *x509.CertPool, pattern string) 
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: between}); err != nil {
 		return fmt.Errorf("the node's certificate: %w", err)
 	}
-	if !slices.ContainsFunc(leaf.DNSNames, func(n string) bool {
-		label, rest, ok := strings.Cut(n, ".")
-		return ok && label != "" && label != "*" && strings.EqualFold("*."+rest, pattern)
-	}) {
-		return fmt.Errorf("the node's certificate bears %v, none of which is %s", leaf.DNSNames, pattern)
+	bears := slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return matchName(name, n) }) ||
+		slices.ContainsFunc(hosts, func(h string) bool { return leaf.VerifyHostname(h) == nil })
+	if !bears {
+		return fmt.Errorf("the node's certificate bears %v %v, not %s; see --tls-name", leaf.DNSNames, leaf.IPAddresses, strings.Join(append(hosts, name), " or "))
 	}
 	return nil
+}
+
+// matchName compares DNS names; *.x stands for any one label before x.
+func matchName(pattern, name string) bool {
+	if strings.EqualFold(pattern, name) {
+		return true
+	}
+	label, rest, ok := strings.Cut(name, ".")
+	return ok && label != "" && label != "*" && strings.EqualFold("*."+rest, pattern)
 }
