@@ -15,7 +15,7 @@
 //   - /healthz: everything is well now: routes to a quorum, every replica in sync or moving. Once it has said 503 it
 //     needs three good looks in a row, so that a replica which fails again and again is not called healthy in between.
 //   - /safe-to-restart: another node may be restarted: every group has its leader and all its replicas, by two witnesses, in
-//     four looks within 1.5 s.
+//     four looks within a second, which is how long the answer takes.
 //   - /metrics: Prometheus.
 //
 // # Exit codes
