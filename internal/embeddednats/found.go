@@ -171,12 +171,13 @@ func (s *Server) startHelper(ctx context.Context, dir string) (*server.Server, e
 // dismissHelper waits until this server leads the two, and removes the other.
 func (s *Server) dismissHelper(ctx context.Context) error {
 	var refused error
-	step := func(done func() bool, try func(context.Context) error) func() bool {
+	step := func(done func() bool, ready func(leader string) bool, try func(context.Context) error) func() bool {
 		return func() bool {
 			if refused = s.onlyHelper(); refused != nil || done() {
 				return true
 			}
-			if leader, _, _, _ := s.Meta(); leader != "" {
+			// A leader needs a moment to serve: asked too early, nobody answers.
+			if leader, _, _, _ := s.Meta(); leader != "" && ready(leader) {
 				if err := try(ctx); err != nil { // it is tried again: another change may be in flight
 					s.log.Debug("founding goes on", "error", err)
 				}
@@ -184,7 +185,8 @@ func (s *Server) dismissHelper(ctx context.Context) error {
 			return false
 		}
 	}
-	lead := step(s.ns.JetStreamIsLeader, func(ctx context.Context) error {
+	helperLeads := func(leader string) bool { return leader != s.cfg.ServerName }
+	lead := step(s.ns.JetStreamIsLeader, helperLeads, func(ctx context.Context) error {
 		return s.moveLeader(ctx, AccountSystem, "$JS.API.META.LEADER.STEPDOWN", s.cfg.ServerName)
 	})
 	if err := errors.Join(s.poll(ctx, lead), refused); err != nil {
@@ -194,7 +196,7 @@ func (s *Server) dismissHelper(ctx context.Context) error {
 	alone := step(func() bool {
 		leader, size, _, _ := s.Meta()
 		return size == 1 && leader == s.cfg.ServerName
-	}, func(ctx context.Context) error { return s.removeServer(ctx, HelperName) })
+	}, func(string) bool { return s.ns.JetStreamIsLeader() }, func(ctx context.Context) error { return s.removeServer(ctx, HelperName) })
 	if err := errors.Join(s.poll(ctx, alone), refused); err != nil {
 		return fmt.Errorf("remove the helper from the meta group: %w", err)
 	}

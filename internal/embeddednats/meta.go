@@ -144,6 +144,9 @@ func (s *Server) removeServer(ctx context.Context, name string) error {
 	return s.api(ctx, AccountSystem, "$JS.API.SERVER.REMOVE", map[string]string{"peer": name})
 }
 
+// apiWait is short, since a request that meets no leader is dropped: callers try again.
+const apiWait = 500 * time.Millisecond
+
 // api sends a request of the JetStream API. Nobody answers while the group has no leader.
 func (s *Server) api(ctx context.Context, account, subject string, body any) error {
 	nc, err := s.own(account)
@@ -154,7 +157,7 @@ func (s *Server) api(ctx context.Context, account, subject string, body any) err
 	if err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	m, err := nc.RequestWithContext(ctx, subject, payload)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	defaultConnections   = 1 << 16
 	defaultPending       = 64 << 20
 	defaultSubscriptions = 10_000
-	handshake            = 5 * time.Second
+	handshake            = 10 * time.Second // busy cores must not look like an attack
 	// What lame duck takes at most, once every leadership is elsewhere.
 	lameDuck, lameDuckGrace = time.Second, 100 * time.Millisecond
 )

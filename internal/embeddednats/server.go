@@ -160,7 +160,7 @@ func (s *Server) RouteURL() string {
 func (s *Server) InProcess(account string) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(s.cfg.ServerName + " itself"), nats.InProcessServer(s.ns), nats.MaxReconnects(-1),
-		nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(),
+		nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(), nats.Timeout(handshake),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			s.log.Debug("in-process connection", "account", account, "error", err)
 		}),
