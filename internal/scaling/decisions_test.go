@@ -119,6 +119,15 @@ func TestDecision4Removing(t *testing.T) {
 		c.behind(2)
 		c.expectReason(t, "wait", "c-2-0 is not") // itself included
 	})
+	t.Run("running, with a replica again", func(t *testing.T) {
+		c := removing()
+		c.streams(3, 0, 1, 2)
+		c.expect(t, "send-order leave c-2-0@2") // the removal takes it along
+		n := c.rec.Names[id(2)]
+		n.Since = now.Add(-ActionLife)
+		c.rec.Names[id(2)] = n
+		c.expectReason(t, "wait", "A/one has a replica on c-2-0 again") // but not while a lowering may be under way
+	})
 	t.Run("waiting", func(t *testing.T) {
 		c := removing()
 		c.wait(2, "leaving")

@@ -13,4 +13,25 @@
 //
 // What executors owe to each step stands at its Action. Beside that, right before RemovePeer they look once more, on a fresh
 // observation, that Next still says so: JetStream may have placed a new stream on the leaver meanwhile.
+//
+// # The model
+//
+// The model_*_test.go files explore Next itself, breadth-first, in a small world of nodes, disks, a StatefulSet, Raft groups, orders
+// under way and drivers, with faults out of a scenario's budget between any two events. Five promises are judged in every state: one
+// meta group and no superseded configuration; the newest acknowledged write kept; nothing founded twice; removed names stay out; and,
+// once faults end, the wish fulfilled or a person told why not. TestModel explores all scenarios with all rules, TestModelRules leaves
+// out one rule at a time and tells what goes wrong then, as a story.
+//
+// What the model taught, beside the rules that have names:
+//
+//   - A removal may be carried out long after it was decided. JetStream fills streams up that lack replicas, on a leaver as well; and
+//     lowering keeps the leader, whoever it is by then. So a stream without its full number is settled before a name is recorded as
+//     removing, and nothing is lowered after that: with the others in sync the removal takes the leaver's replica with it.
+//   - A resume order may be late as well. So a leaver that waits is retired, not only marked as leaving, before it is removed.
+//   - A place that doesn't answer is not stopped while a member is missed: it may have that member's disk.
+//   - Nodes don't tell how new their view of the meta group is, so without a leader the largest group that one of them tells counts.
+//   - What is cut off from the others while it is removed doesn't learn of it, and NATS may list it again when the cut heals (it forgets
+//     whom it removed). It holds nothing then, is removed again before anything else happens, and retired.
+//   - The word of a person who declares a living disk dead can't be mended: when it comes back under its name, data may be lost that
+//     JetStream put on it meanwhile.
 package scaling

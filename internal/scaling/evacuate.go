@@ -6,7 +6,8 @@ package scaling
 // goes on by itself: one that has to wait hinders no other.
 //
 // While name is being removed nothing is lowered: a removal that another driver has decided may be late, and lowering could leave a
-// stream on the very peer that it takes.
+// stream on the very peer that it takes. Lowering that was decided before may be late as well; it is waited out should a stream have
+// come back to the leaver.
 func (p *pass) empty(name string) (step *Step, nowhere bool) {
 	for _, s := range p.streams {
 		next, none := p.emptyStream(s, name)
@@ -61,6 +62,9 @@ func (p *pass) emptyStream(s Stream, name string) (step *Step, nowhere bool) {
 			return step, false
 		}
 		return p.setReplicas(s, staying), false
+	}
+	if p.mayVanish(name) && p.fresh(name) {
+		return wait("see whether another driver is at work", "stream %s has a replica on %s again: its removal waits until no earlier step can be under way", s.ref(), name), false
 	}
 	if len(s.Peers) > 1 && s.behind(name) == "" {
 		return nil, false // the others have all: the removal takes this replica with it

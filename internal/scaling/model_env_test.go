@@ -247,7 +247,7 @@ func (w *world) take(s *state, i, d int, x order) bool {
 		}
 		s.places[i].phase = down // the identity is durable; killed here it starts with that
 	case kWipe:
-		if k.name != x.old {
+		if k.name != x.old || k.cid != x.cid {
 			return false
 		}
 		if !w.env.atomicWipe {
@@ -258,7 +258,7 @@ func (w *world) take(s *state, i, d int, x order) bool {
 		k.intent, k.cid = x.name+1, x.cid
 		s.places[i].phase = down
 	case kResume:
-		if k.mark > 1 || k.name != x.name+1 {
+		if k.mark > 1 || k.name != x.name+1 || k.cid != x.cid {
 			return false
 		}
 		if x.keep == 0 {

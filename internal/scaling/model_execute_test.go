@@ -41,7 +41,7 @@ func (w *world) translateOrder(v *sight, o Order) action {
 	if o.Old != "" {
 		x.old = w.words.nameNo[o.Old] + 1
 	}
-	if o.KeepMark && w.env.markStays {
+	if o.KeepMark {
 		x.keep = 1
 	}
 	switch o.Kind {
@@ -324,21 +324,22 @@ func (w *world) lower(s *state, o int, a action) {
 	if !w.streamLeads(s, x) {
 		return
 	}
-	var rank [maxNames]int // 0: no peer
+	var leaders, online uint16
 	for b := range maxNames {
-		if s.peers[x]&bit(b) == 0 {
-			continue
-		}
-		rank[b] = 3
-		if i := w.nameUp(s, b); i >= 0 {
-			rank[b] = 2
+		if i := w.nameUp(s, b); i >= 0 && s.peers[x]&bit(b) != 0 {
+			online |= bit(b)
 			if w.canLead(s, x, i) {
-				rank[b] = 1
+				leaders |= bit(b)
 			}
 		}
 	}
 	for keep := uint16(1); keep <= s.peers[x]; keep++ {
-		if keep&^s.peers[x] != 0 || count(keep) != want || !preferred(rank, s.peers[x], keep) {
+		switch {
+		case keep&^s.peers[x] != 0, count(keep) != want, keep&leaders == 0:
+			continue
+		case keep&^online != 0 && online&^keep != 0: // somebody who is offline is kept, and somebody goes who isn't
+			continue
+		case w.env.leastLag && keep&^leaders != 0 && leaders&^keep != 0: // the same with who is in sync
 			continue
 		}
 		n := w.copy(s)
@@ -348,20 +349,4 @@ func (w *world) lower(s *state, o int, a action) {
 		w.fullSync(n)
 		w.done(n, eDoes, o, int(a.kind), int(a.a))
 	}
-}
-
-// preferred: nobody is kept while somebody better goes, and one that can lead is kept.
-func preferred(rank [maxNames]int, peers, keep uint16) bool {
-	worst, bestGone, leads := 0, 9, false
-	for b := range maxNames {
-		switch {
-		case peers&bit(b) == 0:
-		case keep&bit(b) != 0:
-			worst = max(worst, rank[b])
-			leads = leads || rank[b] == 1
-		default:
-			bestGone = min(bestGone, rank[b])
-		}
-	}
-	return leads && worst <= bestGone
 }

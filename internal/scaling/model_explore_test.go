@@ -37,7 +37,9 @@ type world struct {
 	parents    []uint32
 	hashes     []uint64
 	last       []byte // the frontier, packed
+	lookFor    int    // the one promise that is judged, 0: all
 	persons    map[string]int
+	trace      func(string) // when set, settling tells what it does
 	moves      int
 	deadline   time.Time
 	maxStates  int
@@ -173,11 +175,14 @@ func (w *world) visit(s *state, parent int) bool {
 
 func (w *world) hash(s *state) uint64 { return maphash.Bytes(w.seed, raw(s)) | 1 }
 
-func (w *world) judge(s *state) (int, string) {
-	if promise, words := w.broken(s); promise != 0 {
-		return promise, words
+func (w *world) judge(s *state) (promise int, words string) {
+	if promise, words = w.broken(s); promise == 0 {
+		promise, words = w.settle(s)
 	}
-	return w.settle(s)
+	if w.lookFor != 0 && promise != w.lookFor {
+		return 0, ""
+	}
+	return promise, words
 }
 
 // hashes is a set of 64-bit hashes: two states with one hash are taken for one, once in about a billion runs.

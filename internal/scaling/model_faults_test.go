@@ -153,6 +153,15 @@ func (w *world) users(s *state) {
 		n.recordWritten()
 		w.done(n, eRecdel, 0, 0, 0)
 	}
+	for name, q := range s.api.rec.names {
+		if s.budget[fOldRec] > 0 && q.phase != pNone && q.kind != kFound {
+			n := w.spend(s, fOldRec)
+			n.api.rec.names[name] = nameRec{}
+			n.recLost = 1
+			n.recordWritten()
+			w.done(n, eOldRec, name, 0, 0)
+		}
+	}
 	if s.budget[fDead] == 0 {
 		return
 	}

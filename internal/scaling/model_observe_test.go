@@ -72,7 +72,7 @@ type sight struct {
 	led               uint8
 	leader            uint8
 	members, current  uint16
-	late              uint16 // names that an action under way may still remove
+	late              uint16 // names whose phase is too fresh: an action under way may still concern them
 	streams           [2]streamSight
 }
 
@@ -114,8 +114,11 @@ func (w *world) see(s *state, o int, blind uint8) (v sight, staleRec, staleAPI u
 		}
 	}
 	for i := range s.drivers {
-		if a := &s.drivers[i].act; a.kind == aRemove {
+		switch a := &s.drivers[i].act; a.kind {
+		case aRemove:
 			v.late |= bit(int(a.a))
+		case aReplicas:
+			v.late = 1<<maxNames - 1
 		}
 	}
 	return v, staleRec, staleAPI
@@ -186,7 +189,7 @@ func (w *world) decide(s *state, o int, blind uint8) action {
 	return a
 }
 
-const cacheBits = 18
+const cacheBits = 16
 
 type remembered struct {
 	key uint64

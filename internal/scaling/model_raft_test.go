@@ -200,7 +200,7 @@ func (w *world) ruin(s *state, d int) {
 // canon makes configuration numbers relative and forgets what can't matter any more, so that like states are one.
 func (w *world) canon(s *state) {
 	s.lead = uint8(w.leader(s) + 1)
-	leaving := false
+	leaving := !w.rules.recordFirst
 	for n := range s.api.rec.names {
 		q := s.api.rec.names[n].phase
 		leaving = leaving || q == pLeaving || q == pRemoving

@@ -56,4 +56,17 @@ var scenarios = []scenario{
 	{"hang-declared", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fHang: 1, fKill: 1, fDead: 1, fSpec: 1}, 2},
 	{"no-evacuation", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fNoEvac: 1, fSpec: 2, fKill: 1}, 2},
 	{"declared", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fDead: 2, fShelve: 1, fUnshelve: 1, fDestroy: 1}, 2},
+	{"recdel-delete", 3, 1, 3, 3, []uint8{0, 3}, 0, budget{fRecdel: 1, fSpec: 2, fDestroy: 1}, 1},
+	{"old-record", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fOldRec: 1, fSpec: 1, fKill: 1}, 1},
+	{"down-lost2", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fSpec: 1, fKill: 1, fDestroy: 2}, 2},
+	{"late", 3, 1, 1, 1, []uint8{1, 3}, 0, budget{fSpec: 2, fOverlap: 3}, 2},
+	{"five-down", 5, 1, 5, 5, []uint8{3, 5}, 0, budget{fSpec: 1, fKill: 2}, 2},
+}
+
+// wilds allow so much that only walks at random get deep into them.
+var wilds = []scenario{
+	{"wild", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fSpec: 2, fKill: 2, fDestroy: 1, fShelve: 1, fUnshelve: 1, fSwap: 1, fStray: 1, fFreeze: 1, fOverlap: 2, fCut: 1, fBlind: 1}, 2},
+	{"wild-streams", 3, 2, 1, 1, []uint8{1, 3}, 0, budget{fSpec: 3, fKill: 2, fDestroy: 1, fShelve: 1, fUnshelve: 1, fStray: 1, fOverlap: 3, fCut: 1}, 2},
+	{"wild-delete", 3, 1, 3, 3, []uint8{0, 1, 3}, 1, budget{fSpec: 3, fKill: 2, fDestroy: 1, fRecdel: 1, fShelve: 1, fUnshelve: 1, fFreeze: 1, fOverlap: 2}, 2},
+	{"wild-five", 5, 1, 3, 3, []uint8{1, 3, 5}, 0, budget{fSpec: 3, fKill: 2, fDestroy: 1, fSwap: 1, fOverlap: 2, fCut: 1}, 2},
 }

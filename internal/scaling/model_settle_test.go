@@ -34,7 +34,10 @@ func (w *world) settle(from *state) (promise int, words string) {
 		if n == nil {
 			return w.rest(&s, path, "stands still")
 		}
-		s = *n
+		if w.trace != nil {
+			w.trace(w.tellEvent(n.by))
+		}
+		s = n.state
 	}
 	return 5, "no end in 400 steps"
 }
@@ -80,48 +83,53 @@ func (w *world) rest(s *state, path []uint64, how string) (int, string) {
 }
 
 // fair is what happens next when everything that can happen does in its turn; nil when nothing does.
-func (w *world) fair(s *state) *state {
+func (w *world) fair(s *state) *successor {
+	w.next = w.next[:0]
 	for o := range s.drivers {
 		if s.drivers[o].act.kind == 0 {
 			continue
 		}
-		w.next = w.next[:0]
 		w.execute(s, o)
 		if len(w.next) == 0 {
-			w.copy(s).drivers[o].act = action{} // it fails
+			w.copy(s).drivers[o].act = action{}
+			w.done(nil, eFails, o, 0, 0)
 		}
-		return &w.next[0].state
+		return &w.next[0]
 	}
 	for o := range s.drivers {
 		if s.drivers[o].frozen != 0 {
-			w.next = w.next[:0]
-			n := w.copy(s)
-			n.drivers[o].thaw()
-			return n
+			w.copy(s).drivers[o].thaw()
+			w.done(nil, eThaw, o, 0, 0)
+			return &w.next[0]
 		}
 	}
-	w.next = w.next[:0]
 	w.nature(s)
 	for i := range w.next {
 		if w.next[i].by.kind != eWrite {
-			return &w.next[i].state
+			return &w.next[i]
 		}
 	}
 	w.next = w.next[:0]
 	n := w.copy(s)
-	fresh := false
-	for i := range w.places { // kubelet brings what is mounted up to date
-		if n.places[i].exists == 1 && w.env.deny && n.places[i].mount != n.denied() {
-			n.places[i].mount, fresh = n.denied(), true
-		}
-	}
-	if fresh {
-		return n
+	if w.mount(n) {
+		w.done(n, eMount, 0, 0, 0)
+		return &w.next[0]
 	}
 	a := w.decide(s, 0, 0)
 	if a.kind == 0 || a.kind == aNoNames {
 		return nil
 	}
 	n.drivers[0].act = a
-	return n
+	w.done(n, eDecides, 0, int(a.kind), a.what())
+	return &w.next[0]
+}
+
+// mount brings what is mounted up to date, as kubelet does after a while.
+func (w *world) mount(n *state) (fresh bool) {
+	for i := range w.places {
+		if n.places[i].exists == 1 && w.env.deny && n.places[i].mount != n.denied() {
+			n.places[i].mount, fresh = n.denied(), true
+		}
+	}
+	return fresh
 }

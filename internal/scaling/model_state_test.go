@@ -134,6 +134,7 @@ type state struct {
 	lost    uint8 // a disk was lost
 	wrong   uint8 // somebody declared a disk dead that lives
 	broken  uint8 // number of a broken promise
+	even    uint8 // keeps the size even, so that nothing is padded
 	budget  [budgets]uint8
 }
 
@@ -154,6 +155,7 @@ const (
 	fHang
 	fNoEvac
 	fDead
+	fOldRec
 	budgets
 )
 
@@ -168,12 +170,12 @@ type environ struct {
 	sizeCheck  bool // the size is lowered only against the version that was read
 	liveRead   bool // everything is read live before what isn't an API write
 	quorumWord bool // the meta leader's word counts only with a quorum's
-	markStays  bool // resume for a name that is being removed keeps its mark
+	leastLag   bool // JetStream keeps the replicas with the least lag when it lowers (it does; it is no rule of ours)
 }
 
 func allEnviron() environ {
 	return environ{persistID: true, newID: true, deny: true, nonce: true, atomicWipe: true, recVersion: true, sizeCheck: true,
-		liveRead: true, quorumWord: true, markStays: true}
+		liveRead: true, quorumWord: true, leastLag: true}
 }
 
 func bit(n int) uint16         { return 1 << uint(n) }

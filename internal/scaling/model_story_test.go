@@ -38,6 +38,9 @@ const (
 	eHang
 	eNoEvac
 	eDead
+	eOldRec
+	eFails
+	eMount
 )
 
 // story tells the way to a state, event by event.
@@ -59,8 +62,31 @@ func (w *world) story(from state, v verdict) string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "  at last:  %s\n  promise %d is broken: %s\n", w.show(&s), v.promise, v.words)
+	fmt.Fprintf(&b, "  at last:  %s\n", w.show(&s))
+	w.ending(&b, &s)
+	fmt.Fprintf(&b, "  promise %d is broken: %s\n", v.promise, v.words)
 	return b.String()
+}
+
+// ending tells what happens from a state on by itself, its beginning and its end.
+func (w *world) ending(b *strings.Builder, s *state) {
+	const most = 12
+	if promise, _ := w.broken(s); promise != 0 {
+		return
+	}
+	var lines []string
+	w.trace = func(line string) { lines = append(lines, line) }
+	w.good = newHashes()
+	w.settle(s)
+	w.trace = nil
+	for k, line := range lines {
+		switch {
+		case len(lines) <= 2*most || k < most || k >= len(lines)-most:
+			fmt.Fprintf(b, "  then %s\n", line)
+		case k == most:
+			fmt.Fprintf(b, "  and so on, %d times\n", len(lines)-2*most)
+		}
+	}
 }
 
 func (w *world) tellEvent(e event) string {
@@ -71,10 +97,16 @@ func (w *world) tellEvent(e event) string {
 		return who + " does: " + w.tellAction(y, z)
 	case eDecides:
 		return who + " decides: " + w.tellAction(y, z)
+	case eFails:
+		return who + " fails"
+	case eMount:
+		return "the mounted record is up to date"
 	case eDies:
 		return who + " dies before it acts"
 	case eThaw:
 		return who + "'s cache is fresh again"
+	case eOldRec:
+		return "FAULT: the record is restored from a copy that does not know " + w.words.names[x]
 	case eFreeze:
 		return who + "'s cache of " + []string{"", "the record", "the wish and the size", "everything"}[y] + " stands still from now on"
 	case ePod:

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +15,13 @@ import (
 
 var (
 	modelTime   = flag.Duration("model.time", 12*time.Second, "how long TestModel may explore, all scenarios together")
-	modelOnly   = flag.String("model.only", "", "the one scenario to explore")
+	modelOnly   = flag.String("model.only", "", "the scenarios to explore, separated by commas; all when empty")
 	modelStates = flag.Int("model.states", 10e6, "states at most in one scenario")
 )
+
+func chosen(scenario string) bool {
+	return *modelOnly == "" || slices.Contains(strings.Split(*modelOnly, ","), scenario)
+}
 
 // begin is the state that a scenario starts from: formed by the rules themselves.
 func (w *world) begin(t testing.TB) state {
@@ -35,7 +40,7 @@ func (w *world) begin(t testing.TB) state {
 			if n == nil {
 				t.Fatalf("%s: can't form the beginning: %s", w.name, w.show(&s))
 			}
-			s = *n
+			s = n.state
 		}
 		if !w.goal(&s) {
 			t.Fatalf("%s: can't form the beginning: %s", w.name, w.show(&s))
@@ -85,7 +90,7 @@ type result struct {
 func TestModel(t *testing.T) {
 	var todo []scenario
 	for _, sc := range scenarios {
-		if *modelOnly == "" || *modelOnly == sc.name {
+		if chosen(sc.name) {
 			todo = append(todo, sc)
 		}
 	}
@@ -103,7 +108,7 @@ func TestModel(t *testing.T) {
 				if i >= len(todo) {
 					return
 				}
-				results[i] = exploreScenario(t, todo[i], share(todo[i:], end))
+				results[i] = exploreScenario(t, todo[i], allRules(), allEnviron(), share(todo[i:], end), *modelStates, 0)
 			}
 		})
 	}
@@ -136,15 +141,15 @@ func share(left []scenario, end time.Time) time.Duration {
 	return min(2*time.Until(end)*time.Duration(left[0].weight)/time.Duration(weight), time.Until(end))
 }
 
-func exploreScenario(t testing.TB, sc scenario, limit time.Duration) result {
-	w := newWorld(sc, allRules(), allEnviron())
+func exploreScenario(t testing.TB, sc scenario, r rules, e environ, limit time.Duration, states, lookFor int) result {
+	w := newWorld(sc, r, e)
 	from := w.begin(t)
 	start := time.Now()
-	w.deadline, w.maxStates = start.Add(limit), *modelStates
-	r := result{verdict: w.explore(from)}
-	r.states, r.moves, r.persons, r.took = len(w.hashes), w.moves, w.persons, time.Since(start)
-	if r.promise != 0 {
-		r.story = w.story(from, r.verdict)
+	w.deadline, w.maxStates, w.lookFor = start.Add(limit), states, lookFor
+	found := result{verdict: w.explore(from)}
+	found.states, found.moves, found.persons, found.took = len(w.hashes), w.moves, w.persons, time.Since(start)
+	if found.promise != 0 {
+		found.story = w.story(from, found.verdict)
 	}
-	return r
+	return found
 }

@@ -14,11 +14,16 @@ func (p *pass) takenBack() *Step {
 			continue
 		}
 		q := p.rec.Names[n.Name]
-		if q.Phase == Removing && p.seen.Now.Sub(q.Since) > ActionLife {
+		if q.Phase == Removing && !p.fresh(n.Name) {
 			return p.phase(n.Name, Member, "it is the sole member, and its place is wanted")
 		}
 	}
 	return nil
+}
+
+// fresh is true while a step that was decided before the name's phase began may still be under way.
+func (p *pass) fresh(name string) bool {
+	return p.seen.Now.Sub(p.rec.Names[name].Since) <= ActionLife
 }
 
 // removals finishes what is being removed: dead ones first, then those that wait, then those that run. Nothing else starts
