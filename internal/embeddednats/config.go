@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Authenticator decides who may connect, and to which account. Bind is called once, after the server
-// is made and before it accepts anybody, so that accounts can be looked up.
+// Authenticator decides who may connect, and to which account. Bind is called for each server in turn, after it
+// is made and before it accepts anybody, so that accounts can be looked up; the last one counts.
 type Authenticator interface {
 	server.Authentication
 	Bind(*server.Server)
