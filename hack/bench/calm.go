@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -133,6 +134,9 @@ func (t *patient) terms() (uint64, error) {
 				}
 			}
 		}
+	}
+	if sum == 0 {
+		return 0, errors.New("no server told the terms of its raft groups")
 	}
 	return sum, nil
 }

@@ -23,7 +23,8 @@ import (
 type program struct {
 	shop        *workshop
 	least, most int // pairs
-	rounds      int
+	rounds      int // of failovers
+	starts      int // rounds of starts
 	calmFor     time.Duration
 	keys        int
 	pictures    string
@@ -46,7 +47,8 @@ func run() error {
 	keep := flag.Bool("keep", false, "keep the folder with stores and logs")
 	flag.IntVar(&p.least, "least", 21, "least number of pairs")
 	flag.IntVar(&p.most, "most", 121, "most pairs, if the interval stays wide")
-	flag.IntVar(&p.rounds, "rounds", 9, "rounds of starts and failovers")
+	flag.IntVar(&p.rounds, "rounds", 15, "rounds of failovers")
+	flag.IntVar(&p.starts, "starts", 9, "rounds of starts")
 	flag.IntVar(&p.keys, "keys", 10_000, "keys in the bucket before it grows")
 	flag.DurationVar(&p.calmFor, "calm", 10*time.Minute, "how long all cores are kept busy")
 	flag.StringVar(&p.pictures, "pictures", "docs", "folder for the pictures")
@@ -90,7 +92,7 @@ func (p *program) part(ctx context.Context, name string, r *results) (err error)
 	case "throughput":
 		r.Throughput, err = p.throughput(ctx)
 	case "starts":
-		r.Starts, err = p.starts(ctx)
+		r.Starts, err = p.measureStarts(ctx)
 	case "grow":
 		r.Grow, err = p.grow(ctx)
 	case "failover":

@@ -53,10 +53,10 @@ func (p *program) firstKey(ctx context.Context, b *bus, begin time.Time) (time.D
 	return d, nil
 }
 
-// starts measures the time from an empty disk to a usable KV, alone and three at once, and of a lone node that comes back.
-func (p *program) starts(ctx context.Context) ([]startRow, error) {
+// measureStarts measures the time from an empty disk to a usable KV, alone and three at once, and of a lone node that comes back.
+func (p *program) measureStarts(ctx context.Context) ([]startRow, error) {
 	times := map[string][]time.Duration{}
-	for i := range p.rounds {
+	for i := range p.starts {
 		for _, size := range []int{1, 3} {
 			stock, err := newStock(p.shop, fmt.Sprintf("start-%d-%d", size, i), size)
 			if err != nil {
