@@ -12,11 +12,12 @@ import (
 	"sync/atomic"
 )
 
-// record is the cluster's identity record, as far as a node reads it.
+// record is the cluster's identity record, as far as a node reads it: by itself, or as "record" beside a version.
 type record struct {
 	Names map[string]struct {
 		Phase string `json:"phase"`
 	} `json:"names"`
+	Record *record `json:"record"`
 }
 
 // denied returns a function that reads, anew at each call, the names that the record at path says are removed or being removed.
@@ -31,6 +32,12 @@ func denied(path string, log *slog.Logger) func() []string {
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = json.Unmarshal(b, &r)
+		}
+		if r.Record != nil {
+			r = *r.Record
+		}
+		if err == nil && r.Names == nil {
+			err = errors.New("it has no names: it is another file, or damaged")
 		}
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) && !told.Swap(true) {
