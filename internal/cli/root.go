@@ -27,13 +27,19 @@ func New() *cobra.Command {
 	return root
 }
 
+// Version is set by the linker (-X); otherwise the module's version is told.
+var Version = ""
+
 // version is what the build says of itself.
 func version() string {
 	i, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	out := i.Main.Version
+	out := Version
+	if out == "" {
+		out = i.Main.Version
+	}
 	for _, s := range i.Settings {
 		if s.Key == "vcs.revision" {
 			out += " " + s.Value
