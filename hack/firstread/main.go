@@ -129,7 +129,7 @@ func growth(ctx context.Context, s *sums, p plan) (err error) {
 			return err
 		}
 	}
-	v, err := l.ledger.Verify(ctx, l.app, bucket, 1)
+	v, err := l.ledger.Verify(ctx, l.app, bucket, nil)
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,9 @@ func (s *soak) run(ctx context.Context) error {
 			return fmt.Errorf("round %d: %w", r.Number, err)
 		}
 		s.sums.Rounds++
+		for _, g := range s.ledger.Planned(began, maxPlannedGap/2) {
+			s.say("  %v", g)
+		}
 		s.say("round %d done in %v: %v", r.Number, time.Since(began).Round(time.Second), s.tally())
 	}
 	if err := s.retire(ctx); err != nil {

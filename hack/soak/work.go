@@ -21,6 +21,14 @@ type work struct {
 	stream  load.Stream
 	writers *load.Writers // nil when they rest
 	readers *load.Readers
+	read    map[string]uint64 // up to where each replica was read back
+}
+
+// unread has the next verification read everything.
+func (s *soak) unread() {
+	for _, w := range s.work {
+		w.read = map[string]uint64{}
+	}
 }
 
 func (s *soak) streams() []load.Stream {
@@ -59,7 +67,7 @@ func (s *soak) employ(ctx context.Context, streams ...load.Stream) error {
 			return err
 		}
 		connect := s.connector()
-		w := &work{stream: st}
+		w := &work{stream: st, read: map[string]uint64{}}
 		s.work = append(s.work, w)
 		if w.writers, err = load.Start(load.WriterConfig{Ledger: s.ledger, Stream: st, Count: s.cfg.Writers, Pause: s.cfg.Pause, Connect: connect}); err != nil {
 			return err

@@ -185,7 +185,7 @@ func (c *cluster) expectKept(replicas int) {
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
 	defer cancel()
-	v, err := c.ledger.Verify(ctx, nc, kept, 1)
+	v, err := c.ledger.Verify(ctx, nc, kept, nil)
 	must(c.t, err)
 	if v.Lost() > 0 || len(v.Duplicates) > 0 || len(v.Replicas) != replicas {
 		c.t.Errorf("of %d acknowledged writes %d are lost and %d stored twice, read from %v: %v", c.ledger.Acknowledged(), v.Lost(), len(v.Duplicates), v.Replicas, v.Misses)

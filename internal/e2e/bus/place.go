@@ -57,7 +57,7 @@ func (b *Bus) newPlace(i int) (*Place, error) {
 		Number: i, Disk: filepath.Join(b.cfg.Dir, fmt.Sprintf("disk-%d", i)), Log: filepath.Join(b.cfg.Dir, fmt.Sprintf("node-%d.log", i)),
 		bus: b, config: filepath.Join(b.cfg.Dir, fmt.Sprintf("node-%d.yaml", i)),
 		client: ports[0], cluster: ports[1], control: ports[2], status: ports[3],
-		http: &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{TLSClientConfig: b.clients, DisableKeepAlives: true}},
+		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: b.clients, DisableKeepAlives: true}},
 	}
 	return p, p.configure()
 }
@@ -133,6 +133,8 @@ func (p *Place) address(port int) string { return net.JoinHostPort(p.host.Addres
 // Status is the node's own word.
 func (p *Place) Status(ctx context.Context) (v1.NodeStatus, error) {
 	var s v1.NodeStatus
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // it answers from memory
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Control()+v1.PathNode, nil)
 	if err != nil {
 		return s, fmt.Errorf("status of place %d: %w", p.Number, err)

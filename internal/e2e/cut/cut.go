@@ -3,18 +3,21 @@
 // Package cut stands between the nodes of a cluster on one machine, so that any of them can be cut off from the others while
 // clients still reach it: what a broken network between hosts looks like. It is for tests and the programs in hack only.
 //
-// Each node has one door, a TCP proxy that the others dial. Who dials is found by the process that owns the other end of the
+// Each node, which listens on 127.0.0.1, has one door, a TCP proxy that the others dial. Who dials is found by the process that owns the other end of the
 // connection; so a cut works in both directions although all nodes share one address. That needs Linux; elsewhere only
 // connections towards a node are cut.
 package cut
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
+	"time"
 )
+
+// lookEvery is how often it is looked whether nodes listen.
+const lookEvery = 50 * time.Millisecond
 
 // Mode is how a cut shows.
 type Mode int
@@ -41,9 +44,11 @@ type Network struct {
 	shut  bool
 }
 
+// door is a proxy in front of one node. It is open only while the node listens and is not cut off: else whoever dials is refused,
+// as by the node itself.
 type door struct {
-	net.Listener
-	name, to string
+	name, at, to string
+	listener     net.Listener // nil while it is closed
 }
 
 // link is one connection through a door.
@@ -56,21 +61,40 @@ type link struct {
 func New() *Network {
 	n := &Network{doors: map[string]*door{}, pids: map[string]int{}, modes: map[string]Mode{}, links: map[*link]struct{}{}}
 	n.free.L = &n.mu
+	n.wg.Go(n.watch)
 	return n
 }
 
-// Door opens the door of a node at an address that the others dial; the node's own address is to.
-func (n *Network) Door(name, at, to string) error {
-	l, err := net.Listen("tcp", at)
-	if err != nil {
-		return fmt.Errorf("door of %s: %w", name, err)
-	}
-	d := &door{l, name, to}
+// Door makes the door of a node at an address that the others dial; the node's own address is to.
+func (n *Network) Door(name, at, to string) {
 	n.mu.Lock()
-	n.doors[name] = d
-	n.mu.Unlock()
-	n.wg.Go(func() { n.accept(d) })
-	return nil
+	defer n.mu.Unlock()
+	n.doors[name] = &door{name: name, at: at, to: to}
+}
+
+// watch opens and closes doors as their nodes listen and are cut off.
+func (n *Network) watch() {
+	for {
+		n.mu.Lock()
+		if n.shut {
+			n.mu.Unlock()
+			return
+		}
+		for _, d := range n.doors {
+			switch open := n.modes[d.name] != Reset && listens(d.to); {
+			case open && d.listener == nil:
+				if l, err := net.Listen("tcp", d.at); err == nil { // else it is tried again
+					d.listener = l
+					n.wg.Go(func() { n.accept(d, l) })
+				}
+			case !open && d.listener != nil:
+				d.listener.Close()
+				d.listener = nil
+			}
+		}
+		n.mu.Unlock()
+		time.Sleep(lookEvery)
+	}
 }
 
 // Process says which process is the node now.
@@ -86,6 +110,10 @@ func (n *Network) Set(name string, m Mode) {
 	defer n.mu.Unlock()
 	n.modes[name] = m
 	if m == Reset {
+		if d := n.doors[name]; d != nil && d.listener != nil {
+			d.listener.Close()
+			d.listener = nil
+		}
 		for k := range n.links {
 			if k.from == name || k.to == name {
 				k.close()
@@ -100,7 +128,9 @@ func (n *Network) Close() {
 	n.mu.Lock()
 	n.shut = true
 	for _, d := range n.doors {
-		d.Close()
+		if d.listener != nil {
+			d.listener.Close()
+		}
 	}
 	for k := range n.links {
 		k.close()
@@ -110,9 +140,9 @@ func (n *Network) Close() {
 	n.wg.Wait()
 }
 
-func (n *Network) accept(d *door) {
+func (n *Network) accept(d *door, l net.Listener) {
 	for {
-		c, err := d.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			return
 		}

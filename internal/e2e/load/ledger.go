@@ -178,6 +178,19 @@ func (l *Ledger) Longest(since time.Time) (all, planned Gap) {
 	return all, planned
 }
 
+// Planned returns the planned gaps of at least that length that ended at or after since.
+func (l *Ledger) Planned(since time.Time, atLeast time.Duration) []Gap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []Gap
+	for _, g := range l.gaps {
+		if g.Planned && !g.To.Before(since) && g.Length() >= atLeast {
+			found = append(found, g)
+		}
+	}
+	return found
+}
+
 // entry is one acknowledged write.
 type entry struct {
 	writer, n int

@@ -95,7 +95,7 @@ func mustVerify(t *testing.T, l *load.Ledger, nc *nats.Conn, s load.Stream) load
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	v, err := l.Verify(ctx, nc, s, 1)
+	v, err := l.Verify(ctx, nc, s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,9 +75,9 @@ func (v Verdict) Lost() int {
 // readings is how often something missing is looked for on a replica, a second apart, before it is called lost.
 const readings = 4
 
-// Verify makes each replica of the stream its leader in turn and reads back from it everything from sequence from on. All
-// replicas that are online must be in sync before; writers may go on.
-func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, from uint64) (Verdict, error) {
+// Verify makes each replica of the stream its leader in turn and reads back from it everything after the sequence that read has
+// for it, which it moves on; nil reads everything. All replicas that are online must be in sync before; writers may go on.
+func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, read map[string]uint64) (Verdict, error) {
 	var v Verdict
 	i, err := s.Info(nc)
 	if err != nil {
@@ -86,25 +86,29 @@ func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, from uint6
 	members := i.online()
 	slices.Sort(members)
 	for _, name := range members {
-		if err := l.verifyOn(ctx, nc, s, name, max(from, 1), &v); err != nil {
+		last, err := l.verifyOn(ctx, nc, s, name, read[name]+1, &v)
+		if err != nil {
 			return v, fmt.Errorf("verify %s on %s: %w", s.Name, name, err)
+		}
+		if read != nil {
+			read[name] = last
 		}
 		v.Replicas = append(v.Replicas, name)
 	}
 	return v, nil
 }
 
-// verifyOn reads from one replica as leader. A reading during which the leader changed is worth nothing and is repeated.
-func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name string, from uint64, v *Verdict) error {
+// verifyOn reads from one replica as leader, and returns how far. A reading during which the leader changed is worth nothing and is repeated.
+func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name string, from uint64, v *Verdict) (uint64, error) {
 	for {
 		entries := l.entries(s.Name, from) // before the leader is asked: all of them must be there
 		before, err := s.Lead(ctx, nc, name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		r, err := scan(ctx, nc, s, from, before.State.Last)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		misses := r.misses(s, name, entries)
 		for range readings - 1 {
@@ -116,7 +120,7 @@ func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name str
 		after, err := s.Info(nc)
 		if err != nil || after.Cluster.Leader != name || !sameTime(before.Cluster.Since, after.Cluster.Since) {
 			if !sleep(ctx, 100*time.Millisecond) {
-				return fmt.Errorf("the leader changes again and again: %w", ctx.Err())
+				return 0, fmt.Errorf("the leader changes again and again: %w", ctx.Err())
 			}
 			continue
 		}
@@ -127,7 +131,7 @@ func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name str
 				v.Duplicates = append(v.Duplicates, d)
 			}
 		}
-		return nil
+		return before.State.Last, nil
 	}
 }
 
