@@ -111,7 +111,7 @@ func (l *launcher) configure(i int, inv inventory) (fresh bool, err error) {
 			"store-dir": filepath.Join(dir, storeDir(i)), "formation": "order", "bind": "127.0.0.1",
 			"port": ports[0], "http-port": ports[1], "control-port": ports[2], "cluster-port": ports[3],
 			"cluster-name": inv.Name, "cluster-user": "unibus", "cluster-pass-file": filepath.Join(dir, passFile),
-			"operator-key": keys.Operator, "order-key": keys.Order,
+			"operator-key": keys.Operator, "order-key": keys.Order, "identity-record": filepath.Join(dir, recordFile),
 		})
 		if err != nil {
 			return false, fmt.Errorf("encode the configuration of node-%d: %w", i, err)
