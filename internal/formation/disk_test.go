@@ -176,6 +176,9 @@ func TestWhatWasNotWrittenToItsEndIsIgnored(t *testing.T) {
 	if s := MustOpen(t, cfg).Status(); s.ServerName != "a-1" || s.Journal {
 		t.Errorf("status: %+v", s)
 	}
+	if left, _ := filepath.Glob(filepath.Join(cfg.StoreDir, "*"+tempSuffix)); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
 }
 
 func TestStoreFolderThatCannotBeUsed(t *testing.T) {
@@ -213,4 +216,15 @@ func TestMarkedDiskWithoutItsStore(t *testing.T) {
 		t.Errorf("status: %+v", s)
 	}
 	MustTake(t, f, order(f, v1.OrderWipeAndJoin, "a-2"))
+}
+
+// TestStoreThatGoesWhileTheNodeIsUp: an attempt to start, be it the second, looks at the disk again.
+func TestStoreThatGoesWhileTheNodeIsUp(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	f := MustMember(t, cfg)
+	if err := os.RemoveAll(filepath.Join(cfg.StoreDir, storeDir)); err != nil {
+		t.Fatal(err)
+	}
+	MustRun(t, f)
+	ExpectSoon(t, "it waits", func() bool { s := f.Status(); return s.Phase == v1.NodeWaiting && contains(s.Reason, "gone") })
 }

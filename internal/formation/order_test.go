@@ -53,24 +53,32 @@ func TestOrderOfAnEarlierBootIsLate(t *testing.T) {
 }
 
 func TestOrderOnANonceIsTakenOnce(t *testing.T) {
-	cfg := testConfig(t.TempDir())
-	f := MustOpen(t, cfg)
-	f.disk.step = func(string) error { <-time.After(5 * time.Millisecond); return nil } // so that others come meanwhile
+	f := MustOpen(t, testConfig(t.TempDir()))
 	o := order(f, v1.OrderJoin, "a-1")
-	var wg sync.WaitGroup
-	errs := make([]error, 8)
-	for i := range errs {
-		wg.Go(func() { errs[i] = take(f, o) })
-	}
-	wg.Wait()
-	taken := 0
-	for _, err := range errs {
-		if err == nil {
-			taken++
+	// The first order is written, but not taken yet, when the second one comes.
+	written, second := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	f.disk.step = func(point string) error {
+		if point == identityFile+": durable" {
+			once.Do(func() {
+				close(written)
+				select {
+				case err := <-second:
+					second <- err
+				case <-time.After(200 * time.Millisecond): // it waits for the first, as it must
+				}
+			})
 		}
+		return nil
 	}
-	if taken != 1 {
-		t.Errorf("taken %d times: %v", taken, errs)
+	go func() {
+		<-written
+		second <- take(f, o)
+	}()
+	MustTake(t, f, o)
+	var refused *v1.Error
+	if err := <-second; !errors.As(err, &refused) || refused.Code != v1.CodeNonce {
+		t.Errorf("the same order at the same time: %v", err)
 	}
 }
 
