@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -104,7 +103,7 @@ func connectOptions(keys *busauth.Keys) func(account string) []nats.Option {
 // addTLS reads the certificates. Off loopback control needs those of the routes; on loopback it does without, so that a person
 // at the machine can ask a node with curl. Orders are signed everywhere.
 func (p *plan) addTLS(c daemonconfig.Config) error {
-	expiry := map[string]func() (leaf, ca time.Time){}
+	p.files = map[string]*busauth.Files{}
 	if c.RouteTLS() {
 		files, err := busauth.NewFiles(busauth.FilesConfig{CertFile: c.RouteTLSCert, KeyFile: c.RouteTLSKey, CAFile: c.RouteTLSCA, Name: c.RouteTLSName, Logger: p.log})
 		if err != nil {
@@ -114,7 +113,7 @@ func (p *plan) addTLS(c daemonconfig.Config) error {
 			return fmt.Errorf("--route-tls-cert: %w", err)
 		}
 		p.server.Cluster.TLS = files.RouteConfig()
-		expiry["route"] = files.Expiry
+		p.files["route"] = files
 		if !c.Loopback() {
 			p.controlTLS = files.ServerConfig(true)
 		}
@@ -130,18 +129,7 @@ func (p *plan) addTLS(c daemonconfig.Config) error {
 			return fmt.Errorf("--tls-cert: %w", err)
 		}
 		p.server.TLS = files.ServerConfig(false)
-		expiry["client"] = files.Expiry
-	}
-	p.certificate = func() map[string]time.Time {
-		out := map[string]time.Time{}
-		for use, read := range expiry {
-			leaf, ca := read()
-			out[use] = leaf
-			if !ca.IsZero() {
-				out[use+"-ca"] = ca
-			}
-		}
-		return out
+		p.files["client"] = files
 	}
 	return nil
 }

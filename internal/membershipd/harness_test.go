@@ -50,8 +50,7 @@ func planFor(t *testing.T, name, dir string, change func(*plan)) plan {
 	}
 	log := slog.New(slog.NewTextHandler(out, nil)).With("node", name)
 	p := plan{log: log, patience: defaultPatience, http: "127.0.0.1:0", control: "127.0.0.1:0", logins: auth.Counts, repair: true,
-		certificate: func() map[string]time.Time { return nil },
-		formation:   formation.Config{StoreDir: dir, ClusterName: "test", ServerName: name, Mode: formation.ModeFound},
+		formation: formation.Config{StoreDir: dir, ClusterName: "test", ServerName: name, Mode: formation.ModeFound},
 		server: embeddednats.ServerConfig{Host: "127.0.0.1", Auth: auth, Connect: connectOptions(keys), Logger: log,
 			Timers: embeddednats.DefaultRaftTimers(), Limits: embeddednats.Limits{StoreBytes: 256 << 20},
 			Cluster: &embeddednats.ClusterConfig{Host: "127.0.0.1"}}}

@@ -115,7 +115,9 @@ func TestHealthHoldsAfterTrouble(t *testing.T) {
 		feed(h, c, follower(0, 5, 9), nil, holdLooks+1) // its own HEALTHZ says 200, the leader has more
 		expect(t, "its own word alone", h.healthz, false, "")
 	}
-	feed(h, c, follower(0, 9, 9), nil, holdLooks)
+	feed(h, c, follower(0, 9, 9), nil, holdLooks-1)
+	expect(t, "in sync, but not for long enough", h.healthz, false, "well in 2 looks of 3")
+	feed(h, c, follower(0, 9, 9), nil, 1)
 	expect(t, "in sync again", h.healthz, true, "")
 }
 

@@ -5,11 +5,11 @@ package membershipd
 import (
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/embeddednats"
 )
 
@@ -37,13 +37,13 @@ type metrics struct {
 
 // sources are what a scrape reads. All may be called at any time.
 type sources struct {
-	build       buildInfo
-	health      *health
-	space       *space
-	phase       func() string
-	server      func() *embeddednats.Server
-	certificate func() map[string]time.Time // expiry by use; empty without TLS
-	logins      func() map[string]uint64    // connections by verdict; nil without authentication
+	build  buildInfo
+	health *health
+	space  *space
+	phase  func() string
+	server func() *embeddednats.Server
+	files  map[string]*busauth.Files // certificates by use; empty without TLS
+	logins func() map[string]uint64  // connections by verdict; nil without authentication
 }
 
 func newMetrics() *metrics {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/formation"
 )
@@ -33,9 +34,9 @@ type plan struct {
 	// repair is false when NATS must not be restarted within the process, whatever happens.
 	repair bool
 	// patience is how long a replica may stand still before it is repaired.
-	patience    time.Duration
-	certificate func() map[string]time.Time
-	logins      func() map[string]uint64
+	patience time.Duration
+	files    map[string]*busauth.Files // certificates by use: route, which is control's as well, and client
+	logins   func() map[string]uint64
 }
 
 // drainLimit is how long open HTTP requests may take once the node has stopped.
@@ -87,7 +88,7 @@ func newNode(p plan) (*node, error) {
 		return nil, err
 	}
 	n.metrics.serve(sources{build: build, health: n.health, space: store, server: n.formation.Server,
-		phase: func() string { return string(n.formation.Status().Phase) }, certificate: p.certificate, logins: p.logins})
+		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, logins: p.logins})
 	e := &endpoints{health: n.health, status: n.formation.Status, server: n.formation.Server}
 	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))
 	if err == nil {

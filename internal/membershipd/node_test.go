@@ -3,7 +3,6 @@
 package membershipd
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/formation"
 	"github.com/unibus/unibus/internal/natstest"
@@ -70,6 +70,14 @@ func TestWaitingNodeIsLiveAndNotReady(t *testing.T) {
 	}
 	if _, a := n.get("/livez"); !a.OK {
 		t.Errorf("livez: %+v", a)
+	}
+	resp, err := http.Post(n.controlURL+v1.PathOrders, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if m := n.mustMetrics(t); resp.StatusCode == 200 || !strings.Contains(m, `unibus_orders_total{result="refused"} 1`) || !strings.Contains(m, `unibus_node_phase{phase="waiting"} 1`) {
+		t.Errorf("an empty order was answered %d, and the metrics say\n%s", resp.StatusCode, m)
 	}
 }
 
@@ -160,17 +168,7 @@ func TestStopHandsOverLeadership(t *testing.T) {
 func TestMetricsAreServed(t *testing.T) {
 	n := mustRun(t, planFor(t, "n0", t.TempDir(), nil))
 	mustBecome(t, "/readyz", 200, n)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.httpURL+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := mustRead(t, resp)
+	body := n.mustMetrics(t)
 	for _, want := range []string{
 		`unibus_build_info{`, `unibus_node_phase{phase="running"} 1`, `unibus_node_phase{phase="waiting"} 0`, "unibus_node_ready 1",
 		"unibus_server_connections ", "unibus_jetstream_streams 3", "unibus_jetstream_enabled 1", "unibus_meta_leader 1",

@@ -30,12 +30,12 @@ const cutStream = "cut"
 // cutCluster is three nodes whose routes pass through links.
 type cutCluster struct {
 	nodes []*testNode
-	links map[[2]int]*natstest.Link
+	links map[[2]int]*wire
 }
 
 func mustCutCluster(t *testing.T) *cutCluster {
 	t.Helper()
-	c := &cutCluster{links: map[[2]int]*natstest.Link{}}
+	c := &cutCluster{links: map[[2]int]*wire{}}
 	c.nodes = mustBootstrap(t, []string{"n0", "n1", "n2"}, func(i int, p *plan) {
 		p.server.Cluster.Advertise = "127.0.0.1:1" // what members tell each other must not get around the links
 		if *cutStock {
@@ -47,13 +47,9 @@ func mustCutCluster(t *testing.T) *cutCluster {
 			if i == j {
 				continue
 			}
-			k, err := natstest.NewLink(u.Host)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(k.Close)
+			k := mustWire(t, u.Host)
 			c.links[[2]int{i, j}] = k
-			p.server.Cluster.Routes = append(p.server.Cluster.Routes, k.URL())
+			p.server.Cluster.Routes = append(p.server.Cluster.Routes, k.url())
 		}
 	})
 	mustBecome(t, "/readyz", 200, c.nodes...)
@@ -65,18 +61,21 @@ func mustCutCluster(t *testing.T) *cutCluster {
 	return c
 }
 
-// isolate cuts or heals every link of one node.
-func (c *cutCluster) isolate(victim int, cut bool) {
+// isolate cuts every wire of one node, and returns what heals them.
+func (c *cutCluster) isolate(t *testing.T, victim int, mode cutMode) (heal func()) {
+	t.Helper()
+	var cut []*wire
 	for ends, k := range c.links {
-		if ends[0] != victim && ends[1] != victim {
-			continue
-		}
-		if cut {
-			k.Cut()
-		} else {
-			k.Heal()
+		if ends[0] == victim || ends[1] == victim {
+			k.cut(mode)
+			cut = append(cut, k)
 		}
 	}
+	return sync.OnceFunc(func() {
+		for _, k := range cut {
+			k.heal(t, mode)
+		}
+	})
 }
 
 // replicaState is what a node holds of the test's stream.
@@ -150,27 +149,40 @@ func (c *cutCluster) round(t *testing.T, round int, length time.Duration) {
 	var cut atomicTime
 	lost := startLosers(t, c.nodes[victim], &cut)
 	wait(t, time.Second) // of writing on both sides
-	c.isolate(victim, true)
+	mode := cutMode(round/2) % cutModes
+	heal := c.isolate(t, victim, mode)
+	t.Cleanup(heal) // whatever is silent must end
 	cutAt := time.Now()
 	cut.store(cutAt)
 	natstest.Within(t, limit, "the rest elects another leader", func() bool { return c.leader(t, other) != victim })
 	wait(t, length-time.Since(cutAt))
 	mustBecome(t, "/healthz", 503, c.nodes[victim])
 	leader := c.leader(t, other)
-	t.Logf("round %d: %s is cut off for %v, %s leads", round, victimName, length, c.nodes[leader].name)
+	t.Logf("round %d: %s is cut off (%v) for %v, %s leads", round, victimName, mode, length, c.nodes[leader].name)
 
 	// Writes that stop with the cut are worse for who was cut off: without new entries the leader compacts nothing, and offers
 	// old ones that don't fit, again and again.
 	if quiet := round%2 == 0; quiet {
 		stopMajority()
 	}
-	c.isolate(victim, false)
+	heal()
 	healed := time.Now()
 	if n := lost(); n > 0 {
 		t.Errorf("%d writes were acknowledged by a node that was cut off", n)
 	}
 	c.expectInSync(t, round, victim, leader, healed)
 	t.Logf("round %d: longest gap on the majority %v", round, stopMajority().Round(time.Millisecond))
+	var held []string
+	if !natstest.Until(limit, func() bool {
+		held = nil
+		for _, n := range c.nodes {
+			s, _, _ := n.replicaState()
+			held = append(held, fmt.Sprintf("%d messages, %d to %d, %d bytes", s.Msgs, s.FirstSeq, s.LastSeq, s.Bytes))
+		}
+		return held[0] == held[1] && held[1] == held[2]
+	}) {
+		t.Fatalf("round %d: the replicas hold %q", round, held)
+	}
 }
 
 // expectInSync waits until the victim has everything, and expects that it does not call itself well before.

@@ -18,7 +18,9 @@ func TestMayRestart(t *testing.T) {
 		"one other is away": {func(p *picture) { delete(p.Others, "c") },
 			"group S-R3F-other has 1 members in sync without this node and needs 2"},
 		"one other catches up": {func(p *picture) {
-			p.Others["c"][other] = groupWord{Applied: 99, CatchingUp: true}
+			w := p.Others["c"][other]
+			w.CatchingUp = true
+			p.Others["c"][other] = w
 		}, "needs 2"},
 		"one other is far behind": {func(p *picture) { p.Others["c"][other] = groupWord{Applied: 9} }, "needs 2"},
 		"one other is not a member": {func(p *picture) {

@@ -59,6 +59,12 @@ func TestRepairRestartsOneNodeAtATime(t *testing.T) {
 		views[i], pictures[i] = mustView(t, n)
 	}
 	old := nodes[0].formation.Server()
+	clients, routes := old.ClientURL(), old.RouteURL()
+	views[0].repair = false
+	if views[0].act(t.Context(), pictures[0], stuckIn(t, pictures[0])) {
+		t.Error("NATS was restarted although self-repair is switched off")
+	}
+	views[0].repair = true
 	restarted := make([]bool, 3)
 	for i := range nodes {
 		wg.Go(func() { restarted[i] = views[i].act(t.Context(), pictures[i], stuckIn(t, pictures[i])) })
@@ -69,6 +75,8 @@ func TestRepairRestartsOneNodeAtATime(t *testing.T) {
 	}
 	if now := nodes[0].formation.Server(); now == old || now == nil {
 		t.Error("NATS was not restarted")
+	} else if now.ClientURL() != clients || now.RouteURL() != routes {
+		t.Errorf("after the restart clients connect at %s and members at %s, before at %s and %s", now.ClientURL(), now.RouteURL(), clients, routes)
 	}
 	if _, a := nodes[0].get("/livez"); !a.OK {
 		t.Errorf("livez during a repair: %+v", a)

@@ -24,6 +24,8 @@ var (
 	descFree        = desc("store_volume_free_bytes", "What the store's volume has free.")
 	descTotal       = desc("store_volume_bytes", "The size of the store's volume.")
 	descExpiry      = desc("certificate_expiry_timestamp_seconds", "When a certificate in use expires.", "use")
+	descUsable      = desc("certificate_files_usable", "0 while the files can't be used as they are (half rotated, cut off, gone): what was last good stays in force.", "use")
+	descRefused     = desc("tls_peers_refused_total", "Peers whose certificate was refused, by use (route is control's as well) and reason.", "use", "reason")
 	descLogins      = desc("logins_total", "Connections by what authentication said.", "verdict")
 	descConnections = desc("server_connections", "Client connections that are open.")
 	descAccepted    = desc("server_connections_total", "Client connections since the server was started.")
@@ -70,8 +72,16 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 		gauge(descFree, float64(v.Free))
 		gauge(descTotal, float64(v.Total))
 	}
-	for use, at := range s.certificate() {
-		gauge(descExpiry, float64(at.Unix()), use)
+	for use, files := range s.files {
+		leaf, ca := files.Expiry()
+		gauge(descExpiry, float64(leaf.Unix()), use)
+		if !ca.IsZero() {
+			gauge(descExpiry, float64(ca.Unix()), use+"-ca")
+		}
+		gauge(descUsable, one(files.Problem() == nil), use)
+		for reason, n := range files.Refused() {
+			out <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), use, reason)
+		}
 	}
 	for verdict, n := range s.logins() {
 		out <- prometheus.MustNewConstMetric(descLogins, prometheus.CounterValue, float64(n), verdict)

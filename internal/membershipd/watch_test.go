@@ -23,6 +23,7 @@ func TestPictureOfThreeNodes(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "three.x", nil); err != nil {
 		t.Fatal(err)
 	}
+	mustConsume(t, js, "three")
 	solo := 0
 	for _, n := range nodes {
 		w, err := newWatcher(n.formation.Server(), time.Now)
@@ -35,7 +36,7 @@ func TestPictureOfThreeNodes(t *testing.T) {
 			if p, err = w.look(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if len(p.groups()) < 6 { // meta, the buckets, the one of the cluster's id, the stream
+			if len(p.groups()) < 7 { // meta, the buckets, the one of the cluster's id, the stream, its consumer
 				return false
 			}
 			for _, g := range p.groups() {
@@ -70,5 +71,21 @@ func TestPictureOfThreeNodes(t *testing.T) {
 	}
 	if solo != 1 {
 		t.Errorf("%d nodes have the only replica of a stream, want 1", solo)
+	}
+}
+
+// mustConsume makes a consumer with replicas, and has it acknowledge a message.
+func mustConsume(t *testing.T, js jetstream.JetStream, stream string) {
+	t.Helper()
+	c, err := js.CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{Durable: "reader", Replicas: 3, AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Next(jetstream.FetchMaxWait(limit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

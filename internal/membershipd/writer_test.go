@@ -5,8 +5,6 @@ package membershipd
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -59,14 +57,4 @@ func startWriter(t *testing.T, js jetstream.JetStream, subject string, last *ato
 	stop := sync.OnceValue(func() time.Duration { cancel(); wg.Wait(); return longest })
 	t.Cleanup(func() { stop() })
 	return stop
-}
-
-func mustRead(t *testing.T, resp *http.Response) string {
-	t.Helper()
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
