@@ -91,7 +91,7 @@ fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: docs-long
-docs-long: ## Run the command blocks of the documentation that take long (make test runs the others)
+docs-long: ## Run the command blocks of the documentation that take long or need root (make test runs the others)
 	DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs
 
 .PHONY: clean
