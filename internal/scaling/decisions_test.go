@@ -138,6 +138,10 @@ func TestDecision4Removing(t *testing.T) {
 		c.streams(3, 0, 1, 2)
 		c.behind(2)
 		c.expect(t, "remove-peer c-2-0")
+		c.seen.Streams[1].Leader = "" // it can't come back any more: nothing is waited for
+		c.expect(t, "remove-peer c-2-0")
+		c.streams(3, 0, 1, 2)
+		c.wait(2, "leaving")
 		c.behind(1)
 		c.expectReason(t, "wait", "when c-1-0 is in sync")
 		c.seen.Streams[1].Leader = ""

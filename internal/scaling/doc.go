@@ -27,11 +27,17 @@
 //   - A removal may be carried out long after it was decided. JetStream fills streams up that lack replicas, on a leaver as well; and
 //     lowering keeps the leader, whoever it is by then. So a stream without its full number is settled before a name is recorded as
 //     removing, and nothing is lowered after that: with the others in sync the removal takes the leaver's replica with it.
-//   - A resume order may be late as well. So a leaver that waits is retired, not only marked as leaving, before it is removed.
+//     A lowering that was decided before may be late too: should a stream have come back to the leaver, ActionLife is waited out.
+//   - A resume order may be late as well. So a leaver that waits is retired, not only marked as leaving, before it is removed. From
+//     then on it can't come back, and is removed even when a stream loses its leader meanwhile: that is what helps the stream.
+//   - A stream without a leader is a reason to start every volume's place, as is a meta group without one: the disk that is missed may
+//     have been put there.
 //   - A place that doesn't answer is not stopped while a member is missed: it may have that member's disk.
 //   - Nodes don't tell how new their view of the meta group is, so without a leader the largest group that one of them tells counts.
 //   - What is cut off from the others while it is removed doesn't learn of it, and NATS may list it again when the cut heals (it forgets
 //     whom it removed). It holds nothing then, is removed again before anything else happens, and retired.
 //   - The word of a person who declares a living disk dead can't be mended: when it comes back under its name, data may be lost that
 //     JetStream put on it meanwhile.
+//   - Two steps of two drivers that are late at once, a raise from before a shrink and the removal at its end, and the loss of the disk
+//     with the other replica in that very moment, lose what was written between them. Only waiting before each removal would help.
 package scaling

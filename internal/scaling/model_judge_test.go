@@ -151,6 +151,9 @@ func (w *world) person(s *state) string {
 	if s.noEvac == 1 {
 		return "moving replicas fails"
 	}
+	if s.taken == 0 {
+		return "" // whatever disks are missing, no fault took them
+	}
 	if n := w.attached(s, s.newView[1], func(k *disk) bool { return k.ver > 0 }); n < quorum(count(s.newView[1])) {
 		return "the meta group's quorum was lost with its disks"
 	}

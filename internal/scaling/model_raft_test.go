@@ -186,7 +186,7 @@ func (w *world) fullSync(s *state) {
 
 // ruin notes a disk destroyed or taken away by a fault.
 func (w *world) ruin(s *state, d int) {
-	s.lost = 1
+	s.lost, s.taken = 1, 1
 	for x := range w.streams {
 		if s.held[x]&(1<<uint(d)) != 0 {
 			s.ruined[x] |= 1 << uint(d)

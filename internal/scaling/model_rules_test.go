@@ -41,6 +41,7 @@ var ablations = map[string]ablation{
 	"atomicWipe":  {"no-evacuation", 0},
 	"deadFirst":   {"pvc-ops", 0},
 	"deny":        {"wipe-replay", 0},
+	"discard":     {"pvc", 0},
 	"diskName":    {"blind-form", 0},
 	"everyStream": {"two-streams", 2},
 	"evidence":    {"down-kill", 0},
@@ -73,8 +74,7 @@ var ablations = map[string]ablation{
 var secondLines = map[string]string{
 	"askOrder":   "without a record nobody knows which of several identities is out of date; the fewer of them run, the better",
 	"cidCheck":   "nodes refuse orders of another cluster's id as well; but names may be alike",
-	"discard":    "a volume deleted by UID can't be another that has the place by now; here actions name disks",
-	"followMove": "a record that is up to date is what a person reads",
+	"followMove": "a record that is up to date is what a person reads, and where a silent disk is looked for",
 	"joinGate":   "a join while a member is behind leaves no room for one more loss",
 	"liveRead":   "versions, nonces and phases that only go forward stop a mistaken step; this has fewer of them tried",
 	"newID":      "two clusters that were made with one name would take each other's disks",

@@ -60,6 +60,8 @@ var scenarios = []scenario{
 	{"old-record", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fOldRec: 1, fSpec: 1, fKill: 1}, 1},
 	{"down-lost2", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fSpec: 1, fKill: 1, fDestroy: 2}, 2},
 	{"late", 3, 1, 1, 1, []uint8{1, 3}, 0, budget{fSpec: 2, fOverlap: 3}, 2},
+	{"late-kill", 3, 1, 1, 1, []uint8{1, 3}, 0, budget{fSpec: 2, fOverlap: 1, fKill: 1}, 1},
+	{"swap-stray", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fSwap: 1, fStray: 1, fSpec: 1, fKill: 1}, 2},
 	{"five-down", 5, 1, 5, 5, []uint8{3, 5}, 0, budget{fSpec: 1, fKill: 2}, 2},
 }
 

@@ -131,10 +131,10 @@ type state struct {
 	ruined  [2]uint8
 	excused uint8 // more than half of those with the data were destroyed: nothing can be promised
 	recLost uint8
-	lost    uint8 // a disk was lost
+	lost    uint8 // a disk was destroyed, taken away or exchanged by a fault
+	taken   uint8 // a disk was destroyed or taken away by a fault
 	wrong   uint8 // somebody declared a disk dead that lives
 	broken  uint8 // number of a broken promise
-	even    uint8 // keeps the size even, so that nothing is padded
 	budget  [budgets]uint8
 }
 

@@ -91,7 +91,15 @@ func TestO3Size(t *testing.T) {
 
 // O4: no leader, and a member's place answers with another disk.
 func TestO4FindDisk(t *testing.T) {
-	c := formed(3)
+	c := formed(3) // a stream has no leader: the same
+	c.places(4)
+	c.exchange(0)
+	c.seen.Size, c.seen.Places[3].Started, c.seen.Places[3].Node = 3, false, nil
+	c.expect(t, "write-record c-0-0=removing@0")
+	c.seen.Streams[0].Leader = ""
+	c.expect(t, "resize 4")
+
+	c = formed(3)
 	c.places(5)
 	c.exchange(0)
 	c.seen.Meta = nil

@@ -18,7 +18,7 @@ func (p *pass) grownSize() *Step {
 	if lost := p.astray(); lost != "" {
 		for i, place := range p.seen.Places {
 			if place.Volume != "" && i+1 > need {
-				need, why = i+1, "no meta leader, and the disk of "+lost+" may be in any volume"
+				need, why = i+1, "a leader is missing, and the disk of "+lost+" may be in any volume"
 			}
 		}
 	}
@@ -34,9 +34,10 @@ func (p *pass) cancelled(name string) bool {
 	return !p.neverCancel && n.Phase == Ordered && n.Place >= p.want.Replicas && !p.members[name]
 }
 
-// astray returns a member whose place answers with another disk while there is no meta leader.
+// astray returns a member whose place answers with another disk while the meta group or a stream has no leader: its disk is missed.
 func (p *pass) astray() string {
-	if !p.findDisk || p.led {
+	leaderless := slices.ContainsFunc(p.streams, func(s Stream) bool { return s.Leader == "" })
+	if !p.findDisk || p.led && !leaderless {
 		return ""
 	}
 	for _, name := range p.names {

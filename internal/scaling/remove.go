@@ -61,9 +61,13 @@ func (p *pass) remove(name string) (step *Step, nowhere bool) {
 	return wait(have, "%s is being removed and does not answer", name), false
 }
 
-// removeAbsent removes a member without its help: the rest of each stream's quorum must have the data.
+// removeAbsent removes a member without its help: the rest of each stream's quorum must have the data. One that waits is retired when
+// that is so; from then on it can't come back with anything, and only its removal can help a stream that lost its leader meanwhile.
 func (p *pass) removeAbsent(name string) *Step {
 	dead := p.dead(name)
+	if _, n := p.at(name); n != nil && n.Waiting && n.Mark == "retired" {
+		return p.removePeer(name, "%s is retired", name)
+	}
 	for _, s := range p.streams {
 		if s.Leader == "" && (len(s.Peers) == 0 || s.has(name)) {
 			if lost := p.lost(s); lost > 0 && len(s.Peers)-lost < quorum(len(s.Peers)) {
@@ -83,7 +87,7 @@ func (p *pass) removeAbsent(name string) *Step {
 			return wait(have, "%s waits and has data: it is removed when %s is in sync for stream %s", name, behind, s.ref())
 		}
 	}
-	if i, n := p.at(name); p.retire && p.markWaiting && n != nil && n.Mark != "retired" {
+	if i, n := p.at(name); p.retire && p.markWaiting && n != nil {
 		return p.order(i, "retire", name, "%s is about to be removed: no order may start its disk any more, late ones included", name)
 	}
 	if dead {

@@ -32,7 +32,7 @@ type rules struct {
 	oneByOne    bool // one ordered name at a time
 	nameByDisk  bool // a name is where its disk answers now, wherever it was
 	followMove  bool // the record follows a disk that answers at another place
-	findDisk    bool // no leader, and a place answers with another disk: every volume's place is started
+	findDisk    bool // a leader is missing, and a place answers with another disk: every volume's place is started
 	diskName    bool // a disk keeps the name it was given once, also when the order was withdrawn
 	everyStream bool // what holds for one stream is asked of each
 }

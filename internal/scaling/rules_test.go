@@ -86,9 +86,9 @@ var ruleCases = map[string]struct {
 		"send-order leave c-2-0@2", "set-replicas A/one=1"},
 	"syncFirst": {one(formed(3), func(c *cluster) {
 		c.phase(2, Removing)
-		c.wait(2, "retired")
+		c.wait(2, "leaving")
 		c.seen.Streams[1].Peers[1].Current = false
-	}), "wait", "remove-peer c-2-0"},
+	}), "wait", "send-order retire c-2-0@2"},
 	"recordFirst": {one(formed(3), func(c *cluster) { c.exchange(2) }),
 		"write-record c-2-0=removing@2", "remove-peer c-2-0"},
 	"refillFirst": {one(formed(5), func(c *cluster) {
