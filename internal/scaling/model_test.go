@@ -4,6 +4,7 @@ package scaling
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -16,7 +17,7 @@ import (
 var (
 	modelTime   = flag.Duration("model.time", 12*time.Second, "how long TestModel may explore, all scenarios together")
 	modelOnly   = flag.String("model.only", "", "the scenarios to explore, separated by commas; all when empty")
-	modelStates = flag.Int("model.states", 10e6, "states at most in one scenario")
+	modelStates = flag.Int("model.states", 6e6, "states at most in one scenario")
 )
 
 func chosen(scenario string) bool {
@@ -24,7 +25,7 @@ func chosen(scenario string) bool {
 }
 
 // begin is the state that a scenario starts from: formed by the rules themselves.
-func (w *world) begin(t testing.TB) state {
+func (w *world) begin() (state, error) {
 	var s state
 	s.api.spec, s.doomPol = w.spec, w.policy
 	if w.formed > 0 {
@@ -38,12 +39,12 @@ func (w *world) begin(t testing.TB) state {
 			}
 			n := w.fair(&s)
 			if n == nil {
-				t.Fatalf("%s: can't form the beginning: %s", w.name, w.show(&s))
+				break
 			}
 			s = n.state
 		}
 		if !w.goal(&s) {
-			t.Fatalf("%s: can't form the beginning: %s", w.name, w.show(&s))
+			return s, fmt.Errorf("%s: can't form the beginning: %s", w.name, w.show(&s))
 		}
 		w.rules, w.env = r, e
 		clear(w.cache)
@@ -52,7 +53,7 @@ func (w *world) begin(t testing.TB) state {
 		s.budget[fault] = n
 	}
 	w.canon(&s)
-	return s
+	return s, nil
 }
 
 func TestModelStateIsFlat(t *testing.T) {
@@ -143,7 +144,11 @@ func share(left []scenario, end time.Time) time.Duration {
 
 func exploreScenario(t testing.TB, sc scenario, r rules, e environ, limit time.Duration, states, lookFor int) result {
 	w := newWorld(sc, r, e)
-	from := w.begin(t)
+	from, err := w.begin()
+	if err != nil {
+		t.Error(err)
+		return result{}
+	}
 	start := time.Now()
 	w.deadline, w.maxStates, w.lookFor = start.Add(limit), states, lookFor
 	found := result{verdict: w.explore(from)}

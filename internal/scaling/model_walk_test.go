@@ -24,7 +24,10 @@ const walkLength = 150
 func TestModelWalk(t *testing.T) {
 	for _, sc := range wilds {
 		w := newWorld(sc, allRules(), allEnviron())
-		from := w.begin(t)
+		from, err := w.begin()
+		if err != nil {
+			t.Fatal(err)
+		}
 		way, walks := w.wander(from, time.Now().Add(*modelWalk/time.Duration(len(wilds))), *modelSeed)
 		t.Logf("%-17s %d walks of %d events", sc.name, walks, walkLength)
 		if way != nil {
