@@ -56,7 +56,7 @@ type health struct {
 	// leaderless is since when a group has no leader that answers; answered is when a server last did.
 	leaderless, answered map[string]time.Time
 	// Reasons against readiness that do not depend on the latch, empty when there is none.
-	stopping, store, stuck string
+	stopping, stuck string
 	// mixed says whose Raft timers are others than this node's: clients are served all the same.
 	mixed string
 }
@@ -76,7 +76,7 @@ func (h *health) reset(why string) {
 	h.watching, h.picture, h.troubled, h.good = false, picture{}, why, 0
 	h.reached, h.synced, h.lagging, h.latched, h.buckets = nil, 0, why, false, false
 	h.leaderless, h.answered = map[string]time.Time{}, map[string]time.Time{}
-	h.stuck, h.store, h.mixed = "", "", ""
+	h.stuck, h.mixed = "", ""
 }
 
 // started says that pictures are to come from now on.
@@ -97,9 +97,6 @@ func (h *health) setBuckets() { h.set(func() { h.buckets = true }) }
 
 // setStopping takes readiness back for good.
 func (h *health) setStopping(why string) { h.set(func() { h.stopping = why }) }
-
-// setStore says that the store can't be written; empty when it can.
-func (h *health) setStore(why string) { h.set(func() { h.store = why }) }
 
 func (h *health) set(f func()) {
 	h.mu.Lock()
@@ -216,8 +213,6 @@ func (h *health) healthz() (bool, string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.store != "":
-		return false, h.store
 	case h.stuck != "":
 		return false, h.stuck
 	case !h.watching || h.good == 0:
@@ -235,8 +230,6 @@ func (h *health) readyz() (bool, string) {
 	switch {
 	case h.stopping != "":
 		return false, h.stopping
-	case h.store != "":
-		return false, h.store
 	case h.stuck != "":
 		return false, h.stuck
 	case h.latched:

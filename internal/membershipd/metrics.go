@@ -117,21 +117,23 @@ type streamMetric struct {
 func streamMetrics(p picture) []streamMetric {
 	var out []streamMetric
 	rest := streamMetric{stream: "other", known: true, leads: true}
-	for _, g := range p.groups() {
-		account, stream, ok := strings.Cut(p.Streams[g], " > ")
-		if !ok {
-			continue
+	groups := sortedKeys(p.OwnLast)
+	for _, g := range groups {
+		account, stream, _ := strings.Cut(p.Streams[g], " > ")
+		m := streamMetric{account: account, stream: stream, known: true, leads: true, last: p.OwnLast[g]} // the only replica
+		if _, replicated := p.Own[g]; replicated {
+			m.lag, m.known = p.lag(g)
+			leader, _ := p.leader(g)
+			m.leads = leader == p.Self
 		}
-		lag, known := p.lag(g)
-		leader, _ := p.leader(g)
 		if len(out) < streamLimit {
-			out = append(out, streamMetric{account, stream, lag, known, leader == p.Self, p.OwnLast[g]})
+			out = append(out, m)
 			continue
 		}
-		rest.lag, rest.known, rest.leads = max(rest.lag, lag), rest.known && known, rest.leads && leader == p.Self
-		rest.last = max(rest.last, p.OwnLast[g])
+		rest.lag, rest.known, rest.leads = max(rest.lag, m.lag), rest.known && m.known, rest.leads && m.leads
+		rest.last = max(rest.last, m.last)
 	}
-	if len(out) == streamLimit && len(p.Own) > streamLimit {
+	if len(groups) > streamLimit {
 		out = append(out, rest)
 	}
 	return out

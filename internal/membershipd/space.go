@@ -41,13 +41,11 @@ func (s *supervisor) outOfSpace(ctx context.Context, server *embeddednats.Server
 	why := fmt.Sprintf("the store in %s can't be written: %v; %d of %d bytes are free and the node goes on at %d: free some, or enlarge the volume",
 		s.store.dir, server.StoreError(), v.Free, v.Total, margin(v))
 	s.log.Error("the store can't be written", "error", server.StoreError(), "dir", s.store.dir, "free", v.Free, "total", v.Total, "needed", margin(v))
-	s.health.setStore(why)
+	s.health.restarting(why)
 	if !s.repair {
 		s.log.Error("self-repair is switched off: the node stays as it is until it is restarted")
-		s.health.restarting(why)
 		return
 	}
-	s.health.restarting(why)
 	s.metrics.repaired(repairStore)
 	if err := s.restart(ctx, why, true); err != nil {
 		if ctx.Err() == nil {
