@@ -9,8 +9,6 @@ import (
 	"unsafe"
 )
 
-const stateSize = int(unsafe.Sizeof(state{}))
-
 // raw is the bytes of a flat value; TestModelStateIsFlat sees that there is no padding in it.
 func raw[T any](v *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)) }
 
@@ -36,8 +34,7 @@ type world struct {
 	seen, good hashes
 	parents    []uint32
 	hashes     []uint64
-	last       []byte // the frontier, packed
-	lookFor    int    // the one promise that is judged, 0: all
+	lookFor    int // the one promise that is judged, 0: all
 	persons    map[string]int
 	trace      func(string) // when set, settling tells what it does
 	moves      int

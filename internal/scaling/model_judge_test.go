@@ -40,16 +40,16 @@ func (w *world) broken(s *state) (int, string) {
 }
 
 func (w *world) brokenStream(s *state, x int) string {
-	any, in := false, false
+	kept, in := false, false
 	for d := range s.disks {
 		k := &s.disks[d]
 		if k.loc == 0 || k.data[x] != newest {
 			continue
 		}
-		any = true
+		kept = true
 		in = in || k.name != 0 && s.peers[x]&k.self() != 0
 	}
-	if !any {
+	if !kept {
 		return "no disk has the newest acknowledged write"
 	}
 	if !in {
