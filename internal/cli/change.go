@@ -33,6 +33,11 @@ func (s *session) change(ctx context.Context, question string, wish func(*invent
 	if err := checkNodes(o, inv.TLS); err != nil {
 		return err
 	}
+	if wished.startsNodes() {
+		if _, err := s.launcher.find(); err != nil {
+			return err
+		}
+	}
 	p := planFor(o)
 	s.show(p)
 	if len(p.Steps) == 0 && p.person {

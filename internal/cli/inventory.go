@@ -140,3 +140,8 @@ func (inv inventory) clone() inventory {
 	}
 	return inv
 }
+
+// startsNodes says whether nodes of this cluster are processes that this program starts.
+func (inv inventory) startsNodes() bool {
+	return inv.Replicas > len(inv.Places) || slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local != nil })
+}

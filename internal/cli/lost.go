@@ -157,10 +157,13 @@ func (s *session) removeLost(ctx context.Context, o observation, lost []string, 
 			}
 		}
 		left := 0
+		if s.admin == nil {
+			s.say.trouble(o.noLeader)
+			left = len(lost)
+		}
 		for _, name := range lost {
 			if s.admin == nil {
-				left++
-				continue
+				break
 			}
 			if err := s.admin.RemoveLost(ctx, name); err != nil {
 				s.say.trouble(err)

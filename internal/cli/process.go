@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -83,18 +84,27 @@ func (l *launcher) process(i, recorded int) int {
 	return 0
 }
 
+// Ports are sought below those that the kernel gives to outgoing connections (32768 and up on Linux), so that a node which is stopped
+// for a while finds its own free again.
+const (
+	firstPort = 10_000
+	lastPort  = 32_000
+)
+
 // freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
 func freePorts(n int) ([]int, error) {
 	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 100 * n {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			continue // somebody has it
 		}
 		defer l.Close() // all at the end, so that no port is found twice
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
+		if out = append(out, l.Addr().(*net.TCPAddr).Port); len(out) == n {
+			return out, nil
+		}
 	}
-	return out, nil
+	return nil, fmt.Errorf("no %d free ports of 127.0.0.1 from %d to %d in %d attempts", n, firstPort, lastPort, 100*n)
 }
 
 // tail returns the last lines of a log, of those from an offset on.
