@@ -261,3 +261,11 @@ func TestAgreeOnTheFirst(t *testing.T) {
 		t.Errorf("agreed on %q, %v", id, err)
 	}
 }
+
+// TestFoundRefusesBesideACluster: a node that was to join must not found, neither now nor once that cluster is away.
+func TestFoundRefusesBesideACluster(t *testing.T) {
+	ports, dir := MustPorts(t, 2), t.TempDir()
+	first := MustNode(t, nodeConfig(filepath.Join(dir, "0"), "s-0", ModeFound, ports, 0))
+	first.ExpectRunning(t)
+	ExpectRunRefused(t, nodeConfig(filepath.Join(dir, "1"), "s-1", ModeFound, ports, 1), "s-0", first.Status().ClusterID, "--formation join")
+}

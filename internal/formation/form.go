@@ -22,16 +22,48 @@ func (f *Formation) form(ctx context.Context) error {
 	}
 	switch f.cfg.Mode {
 	case ModeFound:
-		id := f.cfg.ClusterID
-		if id == "" {
-			id = newNonce() // as random as an id must be
+		if f.seeds() > 1 {
+			return f.probe(ctx, f.found)
 		}
-		return f.become(identity{ClusterID: id, Formed: formedFound})
+		return f.become(f.founder())
 	case ModeBootstrap:
 		return f.probe(ctx, f.bootstrap)
 	default:
 		return f.probe(ctx, f.join)
 	}
+}
+
+// founder is the identity of a new cluster's first node.
+func (f *Formation) founder() identity {
+	id := f.cfg.ClusterID
+	if id == "" {
+		id = newNonce() // as random as an id must be
+	}
+	return identity{ClusterID: id, Formed: formedFound}
+}
+
+// foundLooks is how often a founder looks for a cluster that its routes may lead to.
+const foundLooks = 6
+
+// found refuses to found beside a cluster. That nobody answers proves nothing, but who says found and gives routes to a
+// living cluster has mistaken the node, and with an identity on the disk it would found once that cluster is away.
+func (f *Formation) found(ctx context.Context, srv *embeddednats.Server) (identity, error) {
+	for range foundLooks {
+		seen, err := f.look(ctx, srv, f.seeds()+1)
+		if err != nil {
+			return identity{}, err
+		}
+		for _, p := range seen {
+			if !p.self && p.Identity {
+				return identity{}, refuse("to join that cluster, give --formation join and a --server-name that was never used; to found another one, correct --routes",
+					"--formation found on an empty disk, but server %s of the cluster with id %s answers", p.Name, p.ClusterID)
+			}
+		}
+		if ctx.Err() != nil {
+			return identity{}, ctx.Err()
+		}
+	}
+	return f.founder(), nil
 }
 
 // become writes the identity that was decided on.
