@@ -26,13 +26,16 @@ import (
 // limit is how long a condition may take on a slow machine.
 const limit = 120 * time.Second
 
+// built is the folder of the built programs, empty as long as no test needed them.
+var built string
+
 // programs builds both programs once.
 var programs = sync.OnceValues(func() (proc.Binaries, error) {
-	dir, err := os.MkdirTemp("", "unibus-cli-")
-	if err != nil {
+	var err error
+	if built, err = os.MkdirTemp("", "unibus-cli-"); err != nil {
 		return proc.Binaries{}, err
 	}
-	return proc.Build(context.Background(), dir, false)
+	return proc.Build(context.Background(), built, false)
 })
 
 // lab is a cluster folder that is worked on by the real programs.

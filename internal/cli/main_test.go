@@ -5,7 +5,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -21,8 +20,8 @@ func TestMain(m *testing.M) {
 		writeForEver(folder{dir})
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if bin, err := programs(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(bin.Unibus)) // only built programs
+		if built != "" {
+			os.RemoveAll(built)
 		}
 		os.Exit(code)
 	}))
