@@ -75,8 +75,7 @@ func newNode(p plan) (*node, error) {
 	}
 	n := &node{plan: p, log: p.log, health: newHealth(time.Now), metrics: newMetrics()}
 	store := newSpace(p.formation.StoreDir)
-	n.supervisor = &supervisor{log: p.log, now: time.Now, health: n.health, metrics: n.metrics,
-		restart: n.restart, repair: p.repair, store: store, patience: p.patience, servers: make(chan *embeddednats.Server, 1)}
+	n.supervisor = n.newSupervisor(store)
 	build := readBuildInfo()
 	c := p.formation
 	c.Version, c.Logger, c.Server = build.Version, p.log, n.serverConfig
@@ -99,6 +98,12 @@ func newNode(p plan) (*node, error) {
 	}
 	n.log.Info("membershipd", "version", build.String(), "store", p.formation.StoreDir, "control", n.controlURL, "http", n.httpURL)
 	return n, nil
+}
+
+// newSupervisor returns one of the node's server; only one may run.
+func (n *node) newSupervisor(store *space) *supervisor {
+	return &supervisor{log: n.log, now: time.Now, health: n.health, metrics: n.metrics, restart: n.restart, repair: n.plan.repair,
+		store: store, patience: n.plan.patience, servers: make(chan *embeddednats.Server, 1)}
 }
 
 // free says whether a port that NATS is to listen on later is free now: a node that waits for an order for days must not find out

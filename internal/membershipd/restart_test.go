@@ -30,8 +30,7 @@ func mustView(t *testing.T, n *testNode) (*view, picture) {
 	if err := w.system.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	s := *n.supervisor
-	v := &view{supervisor: &s, watcher: w, heard: heard, claims: claims{}, still: newStillness(defaultPatience)}
+	v := &view{supervisor: n.newSupervisor(n.supervisor.store), watcher: w, heard: heard, claims: claims{}, still: newStillness(defaultPatience)}
 	var p picture
 	natstest.Within(t, limit, "a picture that allows a restart", func() bool {
 		p, err = w.look(t.Context())
@@ -114,8 +113,7 @@ func TestRepairTakesNoQuorumAway(t *testing.T) {
 		p, err = w.look(t.Context())
 		return err == nil && len(p.Others) == 1 && p.MetaLeader != ""
 	})
-	s := *nodes[0].supervisor
-	v := &view{supervisor: &s, watcher: w, claims: claims{}, still: newStillness(defaultPatience)}
+	v := &view{supervisor: nodes[0].newSupervisor(nodes[0].supervisor.store), watcher: w, claims: claims{}, still: newStillness(defaultPatience)}
 	if v.act(t.Context(), p, stuckIn(t, p)) {
 		t.Error("NATS was restarted on one of two members that are left of three")
 	}
