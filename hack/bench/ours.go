@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // newOurs lays out a cluster of size membershipd processes; it starts nothing.
@@ -17,7 +19,7 @@ func (p *program) newOurs(name string, size int) (*bus, error) {
 	b := &bus{label: "ours", login: func(account string) []nats.Option {
 		return []nats.Option{w.keys[accountSystem].option(), nats.UserInfo(account, ""), nats.Secure(w.clientTLS())}
 	}}
-	ports, err := freePorts(4 * size)
+	ports, err := natstest.FreePorts(4 * size)
 	if err != nil {
 		return nil, err
 	}

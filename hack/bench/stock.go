@@ -10,6 +10,8 @@ import (
 	"text/template"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // stockConfig is a member's configuration as the documentation of nats-server has it, JetStream clustering and accounts
@@ -52,7 +54,7 @@ func newStock(w *workshop, name string, size int) (*bus, error) {
 	b := &bus{label: "stock", login: func(account string) []nats.Option {
 		return []nats.Option{w.keys[account].option(), nats.Secure(w.clientTLS())}
 	}}
-	ports, err := freePorts(2 * size)
+	ports, err := natstest.FreePorts(2 * size)
 	if err != nil {
 		return nil, err
 	}

@@ -100,16 +100,3 @@ func (w *workshop) folder(parts ...string) (string, error) {
 func (w *workshop) clientTLS() *tls.Config {
 	return &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12}
 }
-
-// freePorts returns ports of 127.0.0.1 that were free a moment ago, all different.
-func freePorts(count int) (ports []int, err error) {
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("no free port: %w", err)
-		}
-		defer l.Close() // only when all are found, so that none is found twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}

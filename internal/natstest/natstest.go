@@ -9,6 +9,7 @@ package natstest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -34,14 +35,36 @@ func Within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	}
 }
 
+// Ports are sought below those that the kernel gives to outgoing connections and to listeners on port 0 (32768 and up on Linux),
+// so that a server which is stopped for a while finds its port free again.
+const (
+	firstPort = 10_000
+	lastPort  = 32_000
+)
+
+// FreePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
+func FreePorts(n int) ([]int, error) {
+	var ports []int
+	for range 100 * n {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
+		if err != nil {
+			continue // somebody has it
+		}
+		defer l.Close() // all at the end, so that no port is found twice
+		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("no %d free ports of 127.0.0.1 from %d to %d in %d attempts", n, firstPort, lastPort, 100*n)
+}
+
 // FreePort returns a TCP port of 127.0.0.1 that was free a moment ago.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := FreePorts(1)
 	if err != nil {
-		return 0, fmt.Errorf("no free port: %w", err)
+		return 0, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return ports[0], nil
 }
 
 // MustFreePort is FreePort for tests.

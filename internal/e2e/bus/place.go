@@ -44,7 +44,7 @@ type Place struct {
 }
 
 func (b *Bus) newPlace(i int) (*Place, error) {
-	ports, err := freePorts(4)
+	ports, err := natstest.FreePorts(4)
 	if err != nil {
 		return nil, err
 	}
