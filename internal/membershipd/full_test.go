@@ -67,7 +67,11 @@ func mustFill(t *testing.T, dir string, left int64) string {
 // acknowledged are the messages that were acknowledged, by sequence.
 type acknowledged map[uint64][]byte
 
-// publish writes messages of a kilobyte, each under one id over its retries, until one was not acknowledged within patience.
+// streamFull is the error code of a stream that is at its own limit.
+const streamFull = 10077
+
+// publish writes messages of a kilobyte, each under one id over its retries, until the stream says that it is full or one was not
+// acknowledged within patience.
 func (a acknowledged) publish(t *testing.T, js jetstream.JetStream, most int, patience time.Duration) (last error) {
 	t.Helper()
 	for i := range most {
@@ -82,7 +86,8 @@ func (a acknowledged) publish(t *testing.T, js jetstream.JetStream, most int, pa
 				a[ack.Sequence] = body
 				break
 			}
-			if last = err; time.Now().After(end) {
+			var api *jetstream.APIError
+			if last = err; errors.As(err, &api) && api.ErrorCode == streamFull || time.Now().After(end) {
 				return last
 			}
 		}
@@ -98,7 +103,12 @@ func (a acknowledged) expectThere(t *testing.T, js jetstream.JetStream, stream s
 	}
 	lost := 0
 	for seq, body := range a {
-		m, err := s.GetMsg(t.Context(), seq)
+		var m *jetstream.RawStreamMsg
+		// What is not there is told as that; any other error says only that nobody could be asked just now.
+		natstest.Until(limit, func() bool {
+			m, err = s.GetMsg(t.Context(), seq)
+			return err == nil || errors.Is(err, jetstream.ErrMsgNotFound)
+		})
 		if err != nil || !bytes.Equal(m.Data, body) {
 			if lost++; lost <= 3 {
 				t.Errorf("message %d was acknowledged and reads %v", seq, err)
@@ -238,9 +248,9 @@ func TestMembershipGoesOnAtTheStoreLimit(t *testing.T) {
 	most := int64(store) - 3*bucketBytes(store) - 1<<20
 	mustStream(t, js, jetstream.StreamConfig{Name: "full", Replicas: 3, MaxBytes: most, Discard: jetstream.DiscardNew})
 	ledger := acknowledged{}
-	err := ledger.publish(t, js, 20_000, time.Second)
+	err := ledger.publish(t, js, 20_000, limit)
 	var api *jetstream.APIError
-	if !errors.As(err, &api) || api.ErrorCode != 10077 {
+	if !errors.As(err, &api) || api.ErrorCode != streamFull {
 		t.Fatalf("the full stream says %v, want error 10077", err)
 	}
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "more", Subjects: []string{"more"}, Replicas: 3, MaxBytes: 8 << 20}); err == nil {
