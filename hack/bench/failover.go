@@ -37,18 +37,19 @@ type failRow struct {
 	Held  bool     `json:"held"`
 }
 
-// failovers tries every fault on ours and on stock in turn, round after round.
-func (p *program) failovers(ctx context.Context) ([]failRow, error) {
+// failovers tries every fault on ours and on stock in turn, round after round. It also returns how many restarts each needed to
+// become whole again.
+func (p *program) failovers(ctx context.Context) (rows []failRow, nursed map[string]int, err error) {
 	ours, stock, err := p.both(ctx, "failover", 3)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	gaps := map[string][]time.Duration{}
 	var patients []*patient
 	for _, b := range []*bus{ours, stock} {
 		t, err := p.newPatient(ctx, b)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer t.close()
 		patients = append(patients, t)
@@ -57,15 +58,16 @@ func (p *program) failovers(ctx context.Context) ([]failRow, error) {
 		for i := range patients {
 			t := patients[(i+round)%2]
 			if err := t.round(ctx, gaps); err != nil {
-				return nil, fmt.Errorf("%s, round %d: %w; its logs are in %s", t.label, round+1, err, p.shop.dir)
+				return nil, nil, fmt.Errorf("%s, round %d: %w; its logs are in %s", t.label, round+1, err, p.shop.dir)
 			}
 		}
 		slog.Info("round done", "round", round+1, "of", p.rounds)
 	}
+	nursed = map[string]int{}
 	for _, t := range patients {
-		slog.Info("restarts to make it whole", "bus", t.label, "restarts", t.nursed)
+		nursed[t.label] = t.nursed
 	}
-	return judge(gaps), nil
+	return judge(gaps), nursed, nil
 }
 
 func judge(gaps map[string][]time.Duration) []failRow {

@@ -96,7 +96,7 @@ func (p *program) part(ctx context.Context, name string, r *results) (err error)
 	case "grow":
 		r.Grow, err = p.grow(ctx)
 	case "failover":
-		r.Failovers, err = p.failovers(ctx)
+		r.Failovers, r.Nursed, err = p.failovers(ctx)
 	case "calm":
 		r.Calm, err = p.calm(ctx)
 	case "pictures":

@@ -25,7 +25,9 @@ type results struct {
 	Starts     []startRow  `json:"starts,omitempty"`
 	Grow       *growResult `json:"grow,omitempty"`
 	Failovers  []failRow   `json:"failovers,omitempty"`
-	Calm       *calmResult `json:"calm,omitempty"`
+	// Nursed counts, by kind, the restarts that it took to make a cluster whole again after a failover; stock may need some.
+	Nursed map[string]int `json:"nursed,omitempty"`
+	Calm   *calmResult    `json:"calm,omitempty"`
 }
 
 func newResults(stock string) (*results, error) {
@@ -58,7 +60,7 @@ func (r *results) held() bool {
 	for _, f := range r.Failovers {
 		ok = ok && f.Held
 	}
-	return ok && (r.Calm == nil || r.Calm.Held) && (r.Grow == nil || r.Grow.Missing == 0)
+	return ok && r.Nursed["ours"] == 0 && (r.Calm == nil || r.Calm.Held) && (r.Grow == nil || r.Grow.Missing == 0)
 }
 
 // print writes the results as tables.
@@ -87,6 +89,9 @@ func (r *results) print(out io.Writer) error {
 		for _, f := range r.Failovers {
 			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\t%.2f\t%d\t%s %s\n", f.Fault, span(f.Ours), f.Worst, span(f.Stock), f.Ratio, f.Ours.N, f.Bound, word(f.Held))
 		}
+	}
+	if len(r.Nursed) > 0 {
+		fmt.Fprintf(w, "restarts by hand until all was whole again\t%d\t\t%d\n", r.Nursed["ours"], r.Nursed["stock"])
 	}
 	if c := r.Calm; c != nil {
 		fmt.Fprintf(w, "\nall cores busy for %.0f s, no fault\t%d acknowledged\tlongest gap %.3f s\t%d elections, terms grew by %d\t%s\n",
