@@ -233,35 +233,3 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("without a CA file the CA ends at %v", until)
 	}
 }
-
-func TestReadSeed(t *testing.T) {
-	k := mustKeys(t).byAccount[AccountSystem]
-	seed, err := k.pair.Seed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "seed")
-	mustWrite(t, path, append(seed, '\n'))
-	pair, err := ReadSeed(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if public, err := pair.PublicKey(); err != nil || public != k.public {
-		t.Errorf("read %q (%v), want %q", public, err, k.public)
-	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o644, 0o660} {
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ReadSeed(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-			t.Errorf("mode %04o: error %v, want one that says chmod 600", mode, err)
-		}
-	}
-	mustWrite(t, filepath.Join(filepath.Dir(path), "bad"), []byte("SUNOSEED"))
-	if _, err := ReadSeed(filepath.Join(filepath.Dir(path), "bad")); err == nil || strings.Contains(err.Error(), "SUNOSEED") {
-		t.Errorf("no seed in the file: error %v, want one without its content", err)
-	}
-	if _, err := ReadSeed(path + "-none"); err == nil {
-		t.Error("no file: no error")
-	}
-}

@@ -5,7 +5,6 @@ package jsadmin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -104,22 +103,6 @@ func (a *Admin) MoveReplica(ctx context.Context, account, stream, from string) e
 		return fmt.Errorf("move the replica of %s/%s off %s: %w", account, stream, from, err)
 	}
 	return nil
-}
-
-// Evacuate begins to move all replicas off a server, as MoveReplica does; streams that have no place to go to are told at the end,
-// and stay as they are.
-func (a *Admin) Evacuate(ctx context.Context, name string) error {
-	streams, err := a.Streams(ctx)
-	if err != nil {
-		return fmt.Errorf("evacuate %s: %w", name, err)
-	}
-	var errs []error
-	for _, s := range streams {
-		if _, ok := s.Has(name); ok {
-			errs = append(errs, a.MoveReplica(ctx, s.Account, s.Name, name))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // SetReplicas asks for another number of replicas and changes nothing else of the stream's configuration, fields that this
