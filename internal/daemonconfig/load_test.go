@@ -168,6 +168,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		{name: "key of another world", file: "zzzzzzzzzz: 1", want: []string{`unknown key "zzzzzzzzzz"`, "membershipd config"}},
 		{name: "two unknown keys", file: "prot: 1\nroute: a", want: []string{"did you mean port?", "did you mean routes?"}},
 		{name: "unknown variable", environ: []string{"UNIBUS_CLUSTER_PASSWORD=secret"}, want: []string{"UNIBUS_CLUSTER_PASSWORD", "did you mean UNIBUS_CLUSTER_PASS?"}},
+		{name: "variable of somebody else", environ: []string{"UNIBUS_FOO=1"}, want: []string{"UNIBUS_FOO; `membershipd config` lists"}},
+		{name: "short variable that is not near", environ: []string{"UNIBUS_HOST=1"}, want: []string{"UNIBUS_HOST; `membershipd config` lists"}},
 		{name: "variable in small letters", environ: []string{"UNIBUS_port=1"}, want: []string{"UNIBUS_port", "UNIBUS_PORT?"}},
 		{name: "service link", environ: []string{"UNIBUS_SERVICE_HOST=10.0.0.1"}, want: []string{"enableServiceLinks: false"}},
 		{name: "service link in the way", environ: []string{"UNIBUS_PORT=tcp://10.0.0.1:4222"}, want: []string{"UNIBUS_PORT", "enableServiceLinks: false"}},

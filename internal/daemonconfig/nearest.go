@@ -34,9 +34,11 @@ func names() []string {
 
 // nearest ends a sentence about an unknown name with the known one that is meant, if any is near.
 func nearest(name string, known []string) string {
-	best, least := "", len(name)/2+1
+	// Of a short name one slip is forgiven: two make another word.
+	given := fold(strings.TrimPrefix(name, envPrefix))
+	best, least := "", max(1, len(given)/3)+1
 	for _, k := range known {
-		if d := distance(fold(name), fold(k)); d < least {
+		if d := distance(given, fold(strings.TrimPrefix(k, envPrefix))); d < least {
 			best, least = k, d
 		}
 	}
@@ -51,24 +53,26 @@ func fold(s string) string {
 	return strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
 }
 
-// distance is the number of characters to be inserted, deleted or changed to make b of a.
+// distance is the number of characters to be inserted, deleted, changed or swapped with the next one to make b of a.
 func distance(a, b string) int {
 	const most = 64 // names are short, what is given may not be
 	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
-	row := make([]int, len(b)+1)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1) // for three prefixes of a
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, last, row = last, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
+			change := last[j]
 			if a[i] != b[j] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			row[j+1] = min(change, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]
