@@ -58,12 +58,8 @@ func TestGrowFromOneToThree(t *testing.T) {
 		if ok, reason := n.InSync(context.Background()); !ok {
 			t.Errorf("%s is not in sync: %s", n.Name(), reason)
 		}
-		stats, err := n.Stats()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(stats.Streams) != 1 || stats.Streams[0].Messages != 100 || stats.Meta.Size != 3 {
-			t.Errorf("%s: streams %+v, meta group %+v", n.Name(), stats.Streams, stats.Meta)
+		if _, size, _, ok := n.Meta(); !ok || size != 3 || messages(t, n, "S") != 100 {
+			t.Errorf("%s: a meta group of %d, and %d messages", n.Name(), size, messages(t, n, "S"))
 		}
 	}
 }

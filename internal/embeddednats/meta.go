@@ -60,10 +60,6 @@ func (s *Server) Removed() bool {
 	return os.IsNotExist(err)
 }
 
-// Healthy says whether this server calls itself healthy, and if not why. After a partition it may say
-// so while a stream is stuck: what decides something asks InSync or SafeToRestart.
-func (s *Server) Healthy() (ok bool, reason string) { return s.health(&server.HealthzOptions{}) }
-
 // MetaHealthy says whether this server's meta group is usable: the thing to wait for before a bucket is opened.
 func (s *Server) MetaHealthy() (ok bool, reason string) {
 	return s.health(&server.HealthzOptions{JSMetaOnly: true})

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -74,13 +76,15 @@ func cutAndHeal(t *testing.T, unacknowledged int) {
 // messages is what the node itself has of the stream.
 func messages(t *testing.T, n *natstest.Node, stream string) uint64 {
 	t.Helper()
-	stats, err := n.Stats()
+	i, err := n.Unwrap().Jsz(&server.JSzOptions{Accounts: true, Streams: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range stats.Streams {
-		if s.Name == stream {
-			return s.Messages
+	for _, a := range i.AccountDetails {
+		for _, s := range a.Streams {
+			if s.Name == stream {
+				return s.State.Msgs
+			}
 		}
 	}
 	return 0

@@ -80,24 +80,6 @@ func TestRefusedConfigurations(t *testing.T) {
 	}
 }
 
-func TestLooksStandalone(t *testing.T) {
-	expect := func(dir string, want bool) {
-		t.Helper()
-		if got, err := embeddednats.LooksStandalone(dir); err != nil || got != want {
-			t.Fatalf("standalone: %v, %v, want %v", got, err, want)
-		}
-	}
-	n := natstest.MustFound(t, natstest.Options{})
-	expect(t.TempDir(), false)
-	expect(n.Config.StoreDir, false)
-	cfg := natstest.MustConfigs(t, 1, natstest.Options{})[0]
-	cfg.Cluster = nil
-	alone := natstest.MustStart(t, embeddednats.Start, cfg)
-	mustPublish(t, alone.MustStream(t, "S", 1), "S.a")
-	alone.Stop()
-	expect(cfg.StoreDir, true)
-}
-
 func TestStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -47,20 +47,3 @@ const storeFolder = "jetstream"
 func metaFolder(storeDir string) string {
 	return filepath.Join(storeDir, storeFolder, AccountSystem, "_js_", "_meta_")
 }
-
-// LooksStandalone says whether the folder has a store that no clustered server made: a clustered
-// server would delete its streams.
-func LooksStandalone(storeDir string) (bool, error) {
-	accounts, err := os.ReadDir(filepath.Join(storeDir, storeFolder))
-	if os.IsNotExist(err) || err == nil && len(accounts) == 0 {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look at the store of %s: %w", storeDir, err)
-	}
-	_, err = os.Stat(metaFolder(storeDir))
-	if err != nil && !os.IsNotExist(err) {
-		return false, fmt.Errorf("look at the store of %s: %w", storeDir, err)
-	}
-	return err != nil, nil
-}
