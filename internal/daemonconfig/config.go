@@ -83,16 +83,7 @@ func Default() Config {
 			panic("default of " + s.Name + ": " + err.Error()) // the table is a constant, and a test reads it
 		}
 	}
-	c.complete()
 	return c
-}
-
-// complete fills what follows from other settings.
-func (c *Config) complete() {
-	// A lone first node needs no name from its user: the first place's first incarnation, as everywhere.
-	if c.Formation == FormationFound && c.ServerName == "" {
-		c.ServerName = c.ClusterName + "-0-0"
-	}
 }
 
 // Loopback says whether the node is reached from its own machine only.

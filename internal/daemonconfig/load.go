@@ -130,7 +130,6 @@ func (l *Loaded) apply(layers []layer) error {
 			wrong = append(wrong, fmt.Errorf("%s%s %w", from.where, from.name(s), err))
 		}
 	}
-	l.complete()
 	return errors.Join(wrong...)
 }
 

@@ -54,7 +54,7 @@ var settings = []Setting{
 	{Name: "cluster-id", field: func(c *Config) any { return &c.ClusterID },
 		Help: "refuse a store or an order of any other cluster id"},
 	{Name: "server-name", field: func(c *Config) any { return &c.ServerName },
-		Help: "name of this node, unique and never used again after its removal; needed to bootstrap and to join; founding alone it is <cluster-name>-0-0 by default"},
+		Help: "name of this node, unique and never used again after its removal; needed to bootstrap and to join; who founds alone and gives none gets one that nobody had"},
 	{Name: "routes", field: func(c *Config) any { return &c.Routes },
 		Help: "nats://host:port of the routes of all nodes, this one included; separated by commas, or repeated"},
 

@@ -39,7 +39,7 @@ type Config struct {
 	ClusterName string
 	// ClusterID, when set, refuses disks and orders of any other cluster id.
 	ClusterID string
-	// ServerName, when set, refuses disks and orders of any other name. All modes but ModeOrder need it.
+	// ServerName, when set, refuses disks and orders of any other name. ModeBootstrap and ModeJoin need it.
 	ServerName string
 	// Mode defaults to ModeOrder.
 	Mode Mode
@@ -98,7 +98,7 @@ func (c *Config) complete() error {
 		return errors.New("no server configuration")
 	case !slices.Contains(Modes, c.Mode):
 		return fmt.Errorf("formation mode %q: set --formation to one of %v", c.Mode, Modes)
-	case c.ServerName == "" && c.Mode != ModeOrder:
+	case c.ServerName == "" && (c.Mode == ModeBootstrap || c.Mode == ModeJoin):
 		return fmt.Errorf("formation mode %q needs a server name: set --server-name", c.Mode)
 	case c.ServerName != "" && !v1.ValidName(c.ServerName), c.ServerName == embeddednats.HelperName:
 		return fmt.Errorf("server name %q: set --server-name to 1 to 128 letters, digits, '.', '_' and '-'", c.ServerName)

@@ -3,6 +3,7 @@
 package formation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,13 @@ func (f *Formation) founder() identity {
 	if id == "" {
 		id = newNonce() // as random as an id must be
 	}
-	return identity{ClusterID: id, Formed: formedFound}
+	// The name is new as well, unless it was given: where a founder's disk is lost, and its configuration still says found, the
+	// others' Raft groups must not take the empty server for the one they know.
+	name := f.cfg.ServerName
+	if name == "" {
+		name = fmt.Sprintf("%s-0-%.8s", f.cfg.ClusterName, newNonce())
+	}
+	return identity{ServerName: name, ClusterID: id, Formed: formedFound}
 }
 
 // foundLooks is how often a founder looks for a cluster that its routes may lead to.
@@ -70,7 +77,7 @@ func (f *Formation) found(ctx context.Context, srv *embeddednats.Server) (identi
 func (f *Formation) become(i identity) error {
 	f.change.Lock()
 	defer f.change.Unlock()
-	i.ClusterName, i.ServerName, i.DiskID, i.State = f.cfg.ClusterName, f.cfg.ServerName, f.diskID, stateNew
+	i.ClusterName, i.ServerName, i.DiskID, i.State = f.cfg.ClusterName, cmp.Or(i.ServerName, f.cfg.ServerName), f.diskID, stateNew
 	defer f.publish(nil)
 	return f.disk.putIdentity(i)
 }
@@ -78,7 +85,7 @@ func (f *Formation) become(i identity) error {
 // probe runs a server that only looks around while decide does, and then becomes what was decided. The server is gone
 // before the identity is written.
 func (f *Formation) probe(ctx context.Context, decide func(context.Context, *embeddednats.Server) (identity, error)) error {
-	cfg, err := f.serverConfig(f.cfg.ServerName+probeSuffix, "", nil)
+	cfg, err := f.serverConfig(cmp.Or(f.cfg.ServerName, f.diskID)+probeSuffix, "", nil)
 	if err != nil {
 		return err
 	}
