@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,8 +146,20 @@ func (s *Server) Unwrap() *server.Server { return s.ns }
 // Name is the server's name.
 func (s *Server) Name() string { return s.cfg.ServerName }
 
-// ClientURL is where clients connect.
-func (s *Server) ClientURL() string { return s.ns.ClientURL() }
+// ClientURL is where clients connect. Of a server that listens on all addresses it has the host that it advertises to members,
+// if there is one.
+func (s *Server) ClientURL() string {
+	u, err := url.Parse(s.ns.ClientURL())
+	if err != nil || s.cfg.Cluster == nil {
+		return s.ns.ClientURL()
+	}
+	host, _, err := net.SplitHostPort(s.cfg.Cluster.Advertise)
+	if ip := net.ParseIP(u.Hostname()); err != nil || host == "" || ip == nil || !ip.IsUnspecified() {
+		return u.String()
+	}
+	u.Host = net.JoinHostPort(host, u.Port())
+	return u.String()
+}
 
 // RouteURL is where other servers connect, empty without a cluster.
 func (s *Server) RouteURL() string {

@@ -6,9 +6,6 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +104,22 @@ func TestControlOffLoopbackWantsACertificate(t *testing.T) {
 	}
 }
 
+// TestClientsAreToldTheAdvertisedHost: nobody can connect to "all addresses".
+func TestClientsAreToldTheAdvertisedHost(t *testing.T) {
+	c, _ := mustExposed(t)
+	c.Formation, c.ServerName, c.Advertise, c.ClusterPort = daemonconfig.FormationFound, "n0", "node.example", natstest.MustFreePort(t)
+	p, err := assemble(c, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := mustRun(t, p)
+	natstest.Within(t, limit, "the node runs", func() bool { return n.formation.Server() != nil })
+	s := n.formation.Status()
+	if !strings.HasPrefix(s.ClientURL, "tls://node.example:") || !strings.HasPrefix(s.RouteURL, "nats://node.example:") {
+		t.Errorf("clients are told %s, nodes %s", s.ClientURL, s.RouteURL)
+	}
+}
+
 func TestAssembleTakesEverything(t *testing.T) {
 	c, _ := mustExposed(t)
 	c.Advertise, c.ClusterPort, c.MaxConnections, c.RaftTimers = "node.example", 7000, 77, daemonconfig.RaftTimersStock
@@ -127,32 +140,5 @@ func TestAssembleTakesEverything(t *testing.T) {
 	c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "", "", ""
 	if _, err := assemble(c, io.Discard); err == nil {
 		t.Error("control would be open off loopback without TLS")
-	}
-}
-
-func TestRecordOnlyDenies(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "record.json")
-	p := planFor(t, "n0", t.TempDir(), nil)
-	read := denied(file, p.log)
-	for _, c := range []struct {
-		content string
-		want    []string
-	}{
-		{"", nil},
-		{`{"clusterID":"c","names":{"b":{"phase":"removed"},"a":{"phase":"removing"},"m":{"phase":"member"},"l":{"phase":"leaving"}}}`, []string{"a", "b"}},
-		{"{garbled", nil},
-		{`{"names":{}}`, nil},
-	} {
-		if c.content != "" {
-			if err := os.WriteFile(file, []byte(c.content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := read(); !slices.Equal(got, c.want) {
-			t.Errorf("%q denies %q, want %q", c.content, got, c.want)
-		}
-	}
-	if got := denied("", p.log)(); got != nil {
-		t.Errorf("no record denies %q", got)
 	}
 }

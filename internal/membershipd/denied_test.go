@@ -46,4 +46,7 @@ func TestRecordDenies(t *testing.T) {
 			t.Errorf("%s: %d warnings, want %d: %s", c.name, got, c.warns, log.String())
 		}
 	}
+	if got := denied("", slog.New(slog.DiscardHandler))(); got != nil {
+		t.Errorf("no record denies %q", got)
+	}
 }
