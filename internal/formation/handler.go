@@ -40,7 +40,8 @@ func (f *Formation) serveOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		return // the client went away
+		f.respond(w, http.StatusRequestTimeout, v1.Error{Code: v1.CodeMalformed, Message: "the body did not come: " + err.Error()})
+		return
 	}
 	var signed v1.SignedOrder
 	if err := strict(b, &signed); err != nil {

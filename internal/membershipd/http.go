@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -20,8 +19,12 @@ type endpoints struct {
 	status func() v1.NodeStatus
 	server func() *embeddednats.Server
 
-	// Questions about a safe restart are answered one at a time: each takes several looks at the whole cluster.
-	safe sync.Mutex
+	// safe holds who is being answered about a safe restart. They are answered one at a time: each takes several looks at the whole cluster.
+	safe chan struct{}
+}
+
+func newEndpoints(h *health, status func() v1.NodeStatus, server func() *embeddednats.Server) *endpoints {
+	return &endpoints{health: h, status: status, server: server, safe: make(chan struct{}, 1)}
 }
 
 // handler serves health and metrics.
@@ -64,8 +67,12 @@ func (e *endpoints) answer(w http.ResponseWriter, ok bool, reason string) {
 
 // safeToRestart asks both witnesses several times: each is right most of the time, and wrong at the wrong moment.
 func (e *endpoints) safeToRestart(ctx context.Context) (bool, string) {
-	e.safe.Lock()
-	defer e.safe.Unlock()
+	select {
+	case e.safe <- struct{}{}:
+		defer func() { <-e.safe }()
+	case <-ctx.Done():
+		return false, "the question was given up before those that were asked earlier were answered"
+	}
 	if ok, reason := e.health.healthz(); !ok {
 		return e.inPhase(func() (bool, string) { return false, reason })
 	}

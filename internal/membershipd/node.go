@@ -39,8 +39,15 @@ type plan struct {
 	logins   func() map[string]uint64
 }
 
-// drainLimit is how long open HTTP requests may take once the node has stopped.
-const drainLimit = 5 * time.Second
+const (
+	// drainLimit is how long open HTTP requests may take once the node has stopped.
+	drainLimit = 5 * time.Second
+	// readLimit is how long a client may take to send a request, writeLimit until it has read the answer. The longest one, whether a
+	// restart is safe, takes some seconds.
+	readLimit, writeLimit = 10 * time.Second, time.Minute
+	// maxHeader is the most bytes of a request's header.
+	maxHeader = 16 << 10
+)
 
 // node is a running membershipd.
 type node struct {
@@ -88,7 +95,7 @@ func newNode(p plan) (*node, error) {
 	}
 	n.metrics.serve(sources{build: build, health: n.health, space: store, server: n.formation.Server,
 		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, logins: p.logins})
-	e := &endpoints{health: n.health, status: n.formation.Status, server: n.formation.Server}
+	e := newEndpoints(n.health, n.formation.Status, n.formation.Server)
 	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))
 	if err == nil {
 		n.httpURL, err = n.listen("http", "--http-port", p.http, nil, e.handler(n.metrics))
@@ -133,8 +140,9 @@ func (n *node) listen(name, flag, addr string, tlsConfig *tls.Config, h http.Han
 	if tlsConfig != nil {
 		l, scheme = tls.NewListener(l, tlsConfig), "https"
 	}
-	n.listeners = append(n.listeners, served{name, l, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}})
+	// Nobody holds a connection by being slow: whoever sends or reads slowly is cut off.
+	n.listeners = append(n.listeners, served{name, l, &http.Server{Handler: h, ReadTimeout: readLimit, WriteTimeout: writeLimit,
+		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}})
 	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String(), nil
 }
 
