@@ -22,6 +22,9 @@ func New() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return failf(exitUsage, "%w; see %s --help", err, c.CommandPath())
 	})
+	// pflag puts all values of a switch into its name.
+	cobra.AddTemplateFunc("plain", func(usages string) string { return strings.ReplaceAll(usages, "[=true|false]", "             ") })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsages | plain"))
 	root.AddCommand(newCluster())
 	usageErrors(root)
 	return root

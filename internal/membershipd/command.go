@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ const (
 )
 
 // errRefused is in errors about what the user gave: configuration, disk or ports.
-var errRefused = errors.New("membershipd was not started")
+var errRefused = errors.New("not started")
 
 // Main runs the command line and returns the exit code. args are without the program's name.
 func Main(args, environ []string, stdout, stderr io.Writer) int {
@@ -98,6 +99,9 @@ Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anyt
 		Args: noArguments, Version: readBuildInfo().String(), SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	// pflag puts all values of a switch into its name.
+	cobra.AddTemplateFunc("plain", func(usages string) string { return strings.ReplaceAll(usages, "[=true|false]", "             ") })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsages | plain"))
 	daemonconfig.AddFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errRefused, err) })
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
