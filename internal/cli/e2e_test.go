@@ -47,6 +47,25 @@ func TestCreateGrowShrinkUnderWriters(t *testing.T) {
 	l.expectMembers(l.mustRun("start"), 3)
 }
 
+// A node that is added after the Raft timers were changed gets those of the cluster.
+func TestGrowAfterAChangeOfTimers(t *testing.T) {
+	l := mustLab(t)
+	l.mustRun("create")
+	if code, _, said := l.run("stop"); code != 0 {
+		t.Fatalf("stop: exit code %d\n%s", code, said)
+	}
+	path := l.folder.path(configFile(0))
+	b, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, append(bytes.ReplaceAll(b, []byte("raft-timers: fast\n"), nil), "raft-timers: stock\nraft-timers-change: true\n"...), 0o600))
+	l.expectMembers(l.mustRun("start"), 1)
+	l.expectMembers(l.mustRun("grow", "--replicas", "3"), 3)
+	b, err = os.ReadFile(l.folder.path(configFile(2)))
+	if must(t, err); !strings.Contains(string(b), "raft-timers: stock\n") || strings.Contains(string(b), "raft-timers-change") {
+		t.Errorf("the configuration of a new node:\n%s", b)
+	}
+}
+
 // A driver that is killed at any moment is finished by the next one.
 func TestKilledDriver(t *testing.T) {
 	l := mustLab(t)

@@ -29,6 +29,9 @@ const (
 	pollEvery = 50 * time.Millisecond
 )
 
+// raftTimers are membershipd's settings for the timers that a node's status tells.
+var raftTimers = map[string]string{"2s/4s/500ms": "fast", "4s/9s/1s": "stock"}
+
 // launcher starts and stops the nodes that are processes of this machine.
 type launcher struct {
 	folder  folder
@@ -71,7 +74,7 @@ func (l *launcher) start(ctx context.Context, i int) error {
 			return nil
 		}
 		for attempt := 1; ; attempt++ {
-			fresh, err := l.configure(i, inv)
+			fresh, err := l.configure(ctx, i, inv)
 			if err != nil {
 				return err
 			}
@@ -88,7 +91,7 @@ func (l *launcher) start(ctx context.Context, i int) error {
 }
 
 // configure writes the configuration of a new place and adds the place to the inventory. fresh is true when it has written one.
-func (l *launcher) configure(i int, inv inventory) (fresh bool, err error) {
+func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh bool, err error) {
 	control := ""
 	if l.folder.exists(configFile(i)) {
 		if control, err = l.configuredControl(i); err != nil {
@@ -107,12 +110,16 @@ func (l *launcher) configure(i int, inv inventory) (fresh bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("cluster folder: %w", err)
 		}
-		b, err := yaml.Marshal(map[string]any{
+		settings := map[string]any{
 			"store-dir": filepath.Join(dir, storeDir(i)), "formation": "order", "bind": "127.0.0.1",
 			"port": ports[0], "http-port": ports[1], "control-port": ports[2], "cluster-port": ports[3],
 			"cluster-name": inv.Name, "cluster-user": "unibus", "cluster-pass-file": filepath.Join(dir, passFile),
 			"operator-key": keys.Operator, "order-key": keys.Order, "identity-record": filepath.Join(dir, recordFile),
-		})
+		}
+		if timers := l.timers(ctx, inv); timers != "" {
+			settings["raft-timers"] = timers
+		}
+		b, err := yaml.Marshal(settings)
 		if err != nil {
 			return false, fmt.Errorf("encode the configuration of node-%d: %w", i, err)
 		}
@@ -132,6 +139,29 @@ func (l *launcher) configure(i int, inv inventory) (fresh bool, err error) {
 		return nil
 	})
 	return fresh, err
+}
+
+// timers is the setting for the Raft timers of the cluster, without which a node can't join: as a member keeps them, and else as the
+// nodes here are configured. Empty where nobody tells: the first node sets them.
+func (l *launcher) timers(ctx context.Context, inv inventory) string {
+	for _, p := range inv.Places {
+		if p.Control == "" || inv.ClusterID == "" {
+			continue
+		}
+		if s, err := l.control.status(ctx, p.Control); err == nil && s.ClusterID == inv.ClusterID && raftTimers[s.RaftTimers] != "" {
+			return raftTimers[s.RaftTimers]
+		}
+	}
+	for i := range inv.Places {
+		var c struct {
+			Timers string `yaml:"raft-timers"`
+		}
+		b, err := os.ReadFile(l.folder.path(configFile(i)))
+		if err == nil && yaml.Unmarshal(b, &c) == nil && c.Timers != "" {
+			return c.Timers
+		}
+	}
+	return ""
 }
 
 // configuredControl reads the control URL from a place's configuration.
