@@ -29,6 +29,28 @@ func ExpectRunRefused(t *testing.T, cfg Config, words ...string) {
 	MustClose(t, f)
 }
 
+// TestFoundBesideACluster: an identity that is on the disk already, from an attempt that was cut short or by an order, does not found
+// where a cluster lives, and does not try until that one is away for a moment.
+func TestFoundBesideACluster(t *testing.T) {
+	ports := MustPorts(t, 2)
+	MustNode(t, nodeConfig(t.TempDir(), "a-0", ModeFound, ports[:1], 0)).ExpectRunning(t)
+	ordered := MustNode(t, nodeConfig(t.TempDir(), "", ModeOrder, ports, 1))
+	for _, kind := range []v1.OrderKind{v1.OrderFound, v1.OrderResume} {
+		MustTake(t, ordered.Formation, order(ordered.Formation, kind, "b-0"))
+		ExpectSoon(t, "it waits", func() bool { return ordered.Status().Phase == v1.NodeWaiting })
+		if s := ordered.Status(); !contains(s.Reason, "a cluster of this name lives already: a-0") || !contains(s.Reason, "correct --routes") || !s.Founding {
+			t.Errorf("%s beside a cluster: %+v", kind, s)
+		}
+	}
+	ordered.MustStop(t)
+	cfg := ordered.cfg
+	cfg.Mode = ModeFound
+	again := MustOpen(t, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ExpectRefused(t, again.Run(ctx), "a-0", "--formation join")
+}
+
 func seeds(t *testing.T, n int) (cfgs []Config) {
 	t.Helper()
 	ports, dir := MustPorts(t, n), t.TempDir()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/embeddednats"
 )
 
 // step is what a node does next.
@@ -68,6 +69,10 @@ func (f *Formation) decide() step {
 	f.mu.Unlock()
 	switch {
 	case permit:
+	case i.founding() && errors.Is(f.failed, embeddednats.ErrOtherMembers):
+		// Trying again by itself it would found once that cluster is away.
+		return wait(fmt.Sprintf("server %s was ordered to found where a cluster lives: correct --routes and restart the node, or set its store, "+
+			"which holds nothing yet, aside to join; waits for a resume order", i.ServerName))
 	case i.Mark == v1.MarkLeaving:
 		return wait(fmt.Sprintf("server %s is leaving the cluster: waits for a resume order", i.ServerName))
 	case f.cfg.denied(i.ServerName):

@@ -109,7 +109,12 @@ func (f *Formation) start(ctx context.Context, i *identity) (*embeddednats.Serve
 	cfg.JetStream = true
 	switch {
 	case i.founding():
-		return embeddednats.Found(ctx, cfg)
+		srv, err := embeddednats.Found(ctx, cfg)
+		if errors.Is(err, embeddednats.ErrOtherMembers) && f.cfg.Mode == ModeFound {
+			return nil, refuse("to found another cluster, correct --routes; to join that one, set this store, which holds nothing yet, aside and "+
+				"give --formation join and a --server-name that was never used", "--formation found: %w", err)
+		}
+		return srv, err
 	case i.State == stateNew && i.Formed == formedBootstrap:
 		return embeddednats.Join(ctx, cfg)
 	case i.State == stateNew:
