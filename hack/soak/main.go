@@ -34,7 +34,7 @@ func run() int {
 	flag.Uint64Var(&c.Seed, "seed", 1, "what the faults are drawn from")
 	flag.IntVar(&c.Only, "only", 0, "run only this round of the schedule, with a new cluster")
 	flag.IntVar(&c.Writers, "writers", 3, "writers of each stream")
-	flag.DurationVar(&c.Pause, "pause", 20*time.Millisecond, "time between two writes of a writer")
+	flag.DurationVar(&c.Pause, "pause", 30*time.Millisecond, "time between two writes of a writer")
 	flag.DurationVar(&c.Deadline, "deadline", 4*time.Minute, "time after which a step is stuck")
 	flag.BoolVar(&c.Raced, "raced", false, "build with the race detector, and don't judge time")
 	flag.BoolVar(&c.Keep, "keep", false, "keep the folder with logs and disks; it is kept anyway when something is wrong")

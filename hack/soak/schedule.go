@@ -176,7 +176,7 @@ func Schedule(seed uint64, rounds int) []Round {
 	}
 	var all []Round
 	for n := 1; n <= rounds; n++ {
-		round := Round{Number: n, Top: 3, Fresh: n == 1 || r.IntN(4) == 0, Stray: r.IntN(3) == 0}
+		round := Round{Number: n, Top: 3, Fresh: n%5 == 1 || r.IntN(6) == 0, Stray: r.IntN(3) == 0}
 		if n%4 == 0 {
 			round.Top = 5
 		}

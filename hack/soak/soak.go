@@ -165,8 +165,8 @@ func (s *soak) end() {
 	if s.doors != nil {
 		s.doors.Close()
 	}
-	s.say("readers: %d reads, %d of a replica and %d of a leader missed what was acknowledged at most %v before; %d messages followed, %d twice",
-		s.reads.Total, s.reads.StaleDirect, s.reads.StaleLeader, s.reads.OldestStale.Round(time.Millisecond), s.reads.Followed, s.reads.Rewound)
+	s.say("readers: %d of %d reads from any replica and %d of %d from the leader missed what was acknowledged at most %v before; %d messages followed, %d twice",
+		s.reads.StaleDirect, s.reads.Direct, s.reads.StaleLeader, s.reads.Total-s.reads.Direct, s.reads.OldestStale.Round(time.Millisecond), s.reads.Followed, s.reads.Rewound)
 }
 
 // say prints a line of progress with the time since the beginning.

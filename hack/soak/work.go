@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +17,9 @@ import (
 
 // streamBytes is room for everything that a cluster is ever written.
 const streamBytes = 256 << 20
+
+// strayPrefix begins the names of streams that live for one round.
+const strayPrefix = "STRAY_"
 
 // work is a stream with its writers and readers.
 type work struct {
@@ -83,25 +88,63 @@ func (s *soak) employ(ctx context.Context, streams ...load.Stream) error {
 
 // stray makes a stream with one replica, wherever JetStream puts it.
 func (s *soak) stray(ctx context.Context, round int) error {
-	return s.employ(ctx, load.Stream{Name: fmt.Sprint("STRAY_", round)})
+	return s.employ(ctx, load.Stream{Name: fmt.Sprint(strayPrefix, round)})
+}
+
+// dismiss ends the work on streams that were made within the round, and deletes them: they were verified.
+func (s *soak) dismiss(ctx context.Context) error {
+	nc, err := s.bus.Connect(account, 0)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	for _, w := range s.work {
+		if !strings.HasPrefix(w.stream.Name, strayPrefix) {
+			continue
+		}
+		s.halt(w)
+		v, err := s.ledger.Verify(ctx, nc, w.stream, w.read) // what was written since
+		if err != nil {
+			return err
+		}
+		s.sums.Lost += v.Lost()
+		s.sums.Duplicated += len(v.Duplicates)
+		err = s.until(ctx, "stream "+w.stream.Name+" to be deleted", func() string {
+			if err := w.stream.Delete(nc); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+		if err != nil {
+			return err
+		}
+		s.ledger.Forget(w.stream.Name)
+	}
+	s.work = slices.DeleteFunc(s.work, func(w *work) bool { return strings.HasPrefix(w.stream.Name, strayPrefix) })
+	return nil
 }
 
 // rest halts all writers and readers.
 func (s *soak) rest() {
 	for _, w := range s.work {
-		if w.writers != nil {
-			w.writers.Halt()
-			w.writers = nil
-		}
-		if w.readers != nil {
-			r := w.readers.Halt()
-			w.readers = nil
-			s.reads.Total += r.Total
-			s.reads.StaleDirect += r.StaleDirect
-			s.reads.StaleLeader += r.StaleLeader
-			s.reads.OldestStale = max(s.reads.OldestStale, r.OldestStale)
-			s.reads.Followed += r.Followed
-			s.reads.Rewound += r.Rewound
-		}
+		s.halt(w)
+	}
+}
+
+func (s *soak) halt(w *work) {
+	if w.writers != nil {
+		w.writers.Halt()
+		w.writers = nil
+	}
+	if w.readers != nil {
+		r := w.readers.Halt()
+		w.readers = nil
+		s.reads.Total += r.Total
+		s.reads.Direct += r.Direct
+		s.reads.StaleDirect += r.StaleDirect
+		s.reads.StaleLeader += r.StaleLeader
+		s.reads.OldestStale = max(s.reads.OldestStale, r.OldestStale)
+		s.reads.Followed += r.Followed
+		s.reads.Rewound += r.Rewound
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 // Reads is what readers have seen.
 type Reads struct {
-	// Total is the number of answered reads.
-	Total int
+	// Total is the number of answered reads, Direct that of those any replica answers.
+	Total, Direct int
 	// StaleDirect counts reads of an acknowledged write that a replica did not have yet, StaleLeader those that the
 	// stream's leader (or who held itself for it) did not have.
 	StaleDirect, StaleLeader int
@@ -96,6 +96,9 @@ func (r *Readers) look(ctx context.Context, pause time.Duration) {
 		}
 		r.mu.Lock()
 		r.seen.Total++
+		if direct {
+			r.seen.Direct++
+		}
 		if !found {
 			r.seen.OldestStale = max(r.seen.OldestStale, asked.Sub(e.at))
 			if direct {

@@ -56,6 +56,16 @@ func (s Stream) Create(ctx context.Context, nc *nats.Conn, replicas int, maxByte
 	return nil
 }
 
+// Delete deletes the stream; one that is not there is deleted already.
+func (s Stream) Delete(nc *nats.Conn) error {
+	err := call(nc, "$JS.API.STREAM.DELETE."+s.Name, struct{}{}, nil)
+	var e *jetstream.APIError
+	if errors.As(err, &e) && e.ErrorCode == jetstream.JSErrCodeStreamNotFound {
+		return nil
+	}
+	return err
+}
+
 // id is the Nats-Msg-Id of a write, the same in all its attempts.
 func id(writer, n int) string { return fmt.Sprintf("w%d.%d", writer, n) }
 

@@ -18,10 +18,10 @@ import (
 func mustHosts(t *testing.T, n int) []bus.Host {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("network namespaces need root")
+		t.Fatal("network namespaces need root: run the tests as root, or leave this one out (-skip TestThreeHosts)")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("network namespaces need the command ip (Debian: iproute2)")
+		t.Fatal("network namespaces need the command ip (Debian: iproute2)")
 	}
 	ip := func(args ...string) error {
 		out, err := exec.CommandContext(t.Context(), "ip", args...).CombinedOutput()
@@ -33,7 +33,7 @@ func mustHosts(t *testing.T, n int) []bus.Host {
 	tag := fmt.Sprintf("ub%x", os.Getpid()&0xffff) // names of interfaces have 15 characters
 	net := fmt.Sprintf("10.%d.%d", 200+os.Getpid()>>8&15, os.Getpid()&255)
 	if err := ip("link", "add", tag, "type", "bridge"); err != nil {
-		t.Skipf("network namespaces are not allowed here: %v", err)
+		t.Fatalf("network namespaces are not allowed here: %v", err)
 	}
 	t.Cleanup(func() { exec.Command("ip", "link", "del", tag).Run() })
 	must(t, ip("addr", "add", net+".1/24", "dev", tag))
