@@ -179,7 +179,10 @@ func (r *Readers) followOnce(ctx context.Context, last *uint64) error {
 	if err != nil {
 		return fmt.Errorf("JetStream context: %w", err)
 	}
-	c, err := js.OrderedConsumer(ctx, r.stream.Name, jetstream.OrderedConsumerConfig{OptStartSeq: *last + 1, DeliverPolicy: jetstream.DeliverByStartSequencePolicy})
+	// The library's own attempts don't know ctx, and by default never end where the stream is gone.
+	c, err := js.OrderedConsumer(ctx, r.stream.Name, jetstream.OrderedConsumerConfig{
+		OptStartSeq: *last + 1, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, MaxResetAttempts: 1,
+	})
 	if err != nil {
 		return fmt.Errorf("make consumer: %w", err)
 	}
