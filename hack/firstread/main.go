@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/unibus/unibus/internal/e2e/load"
@@ -41,15 +42,16 @@ func main() {
 	keys := flag.Int("keys", 4000, "how many acknowledged writes there are before each growth")
 	busy := flag.Int("busy", 0, "how many goroutines keep the processors busy meanwhile")
 	kill := flag.Bool("abrupt", false, "stop the founder without handing over")
+	live := flag.Bool("live", false, "let the writers go on while it is read")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for range *busy {
 		go spin(ctx)
 	}
 	var s sums
-	if err := run(ctx, &s, plan{*growths, *glances, *keys, *kill}); err != nil {
+	if err := run(ctx, &s, plan{*growths, *glances, *keys, *kill, *live}); err != nil {
 		fmt.Println(err)
 		fmt.Println(&s)
 		os.Exit(1)
@@ -67,7 +69,7 @@ func spin(ctx context.Context) {
 
 type plan struct {
 	growths, glances, keys int
-	abrupt                 bool
+	abrupt, live           bool
 }
 
 func run(ctx context.Context, s *sums, p plan) error {
@@ -117,17 +119,8 @@ func growth(ctx context.Context, s *sums, p plan) (err error) {
 	if err := l.glance(ctx, s); err != nil { // the one that the question is about
 		return err
 	}
-	for range p.glances - 1 {
-		w, err := l.write()
-		if err != nil {
-			return err
-		}
-		before := l.ledger.Acknowledged()
-		err = l.until(ctx, "more keys", func() string { return l.few(before + 50) })
-		w.Halt()
-		if err = errors.Join(err, l.glance(ctx, s)); err != nil {
-			return err
-		}
+	if err := l.glances(ctx, s, p); err != nil {
+		return err
 	}
 	v, err := l.ledger.Verify(ctx, l.app, bucket, nil)
 	if err != nil {
@@ -143,6 +136,36 @@ func growth(ctx context.Context, s *sums, p plan) (err error) {
 	s.acknowledged += l.ledger.Acknowledged()
 	s.lost += v.Lost()
 	s.duplicated += len(v.Duplicates)
+	return nil
+}
+
+// glances repeats the reading, each after some more writes; the writers are halted before it, or go on.
+func (l *lab) glances(ctx context.Context, s *sums, p plan) error {
+	var w *load.Writers
+	defer func() {
+		if w != nil {
+			w.Halt()
+		}
+	}()
+	for range p.glances - 1 {
+		if w == nil {
+			var err error
+			if w, err = l.write(); err != nil {
+				return err
+			}
+		}
+		before := l.ledger.Acknowledged()
+		if err := l.until(ctx, "more keys", func() string { return l.few(before + 50) }); err != nil {
+			return err
+		}
+		if !p.live {
+			w.Halt()
+			w = nil
+		}
+		if err := l.glance(ctx, s); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

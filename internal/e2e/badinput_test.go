@@ -123,8 +123,7 @@ func TestManyConnections(t *testing.T) {
 	c.mustForm(1)
 	p := c.Places[0]
 	addr := strings.TrimPrefix(p.Client(), "tls://")
-	nc, err := c.Connect(account, 0)
-	must(t, err)
+	nc := c.mustConnect(account)
 	defer nc.Close()
 	var wg sync.WaitGroup
 	for w := range 10 {

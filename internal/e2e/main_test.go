@@ -135,11 +135,22 @@ func (c *cluster) mustForm(members int) {
 	}
 }
 
+// mustConnect connects to an account, as soon as any node takes clients.
+func (c *cluster) mustConnect(account string) *nats.Conn {
+	c.t.Helper()
+	var nc *nats.Conn
+	c.within("a connection to "+account, func() string {
+		var err error
+		nc, err = c.Connect(account, 0)
+		return problem(err)
+	})
+	return nc
+}
+
 // mustWrite has more writes acknowledged.
 func (c *cluster) mustWrite(n int) {
 	c.t.Helper()
-	nc, err := c.Connect(account, 0)
-	must(c.t, err)
+	nc := c.mustConnect(account)
 	defer nc.Close()
 	c.within("the stream", func() string {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
@@ -180,8 +191,7 @@ func (c *cluster) expectSettled(members int) {
 // expectKept reads everything back from that many replicas.
 func (c *cluster) expectKept(replicas int) {
 	c.t.Helper()
-	nc, err := c.Connect(account, 0)
-	must(c.t, err)
+	nc := c.mustConnect(account)
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
 	defer cancel()
