@@ -38,7 +38,7 @@ generate: ## Write all generated files anew (go generate)
 
 .PHONY: lint
 lint: $(LINT) ## Run the linters, the import law among them, and see that the law bites
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 	$(GO) run ./hack/lawcheck $(LINT)
 
 # Built once for each version: it takes minutes.

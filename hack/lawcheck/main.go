@@ -115,7 +115,7 @@ func write(dir, name, text string) error {
 
 // lint returns the files that depguard reported.
 func lint(linter, dir string) (map[string]struct{}, error) {
-	cmd := exec.Command(linter, "run", "--enable-only", "depguard", "--output.json.path", "stdout", "--show-stats=false", "./...")
+	cmd := exec.Command(linter, "run", "--allow-parallel-runners", "--enable-only", "depguard", "--output.json.path", "stdout", "--show-stats=false", "./...")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
