@@ -102,7 +102,7 @@ func (n *testNode) ExpectMembers(t *testing.T, members ...string) {
 func (n *testNode) MustKeep(t *testing.T, what string) {
 	t.Helper()
 	node := &natstest.Node{Server: n.Server()}
-	js := node.MustStream(t, "KEPT", 1)
+	js := node.MustStream(t, "KEPT", n.Status().Meta.Size) // on each member: a test may lose the disk of any of them
 	natstest.Within(t, natstest.Patience, "a write", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
