@@ -18,12 +18,14 @@ type ack struct {
 type book struct {
 	writers [][]ack
 	acked   int
-	last    time.Time // last acknowledgement; zero while the stream's time is not measured
+	last    map[int]time.Time // last acknowledgement of each writer whose time is measured
 }
 
-// Gap is a time in which a stream acknowledged nothing.
+// Gap is a time in which a writer of a stream had nothing acknowledged. It is counted by writer, as a client feels it: one that is cut
+// short with its node waits, while others whose nodes stay write on.
 type Gap struct {
 	Stream   string
+	Writer   int
 	From, To time.Time
 	// Planned is true when no fault was at work in any part of it.
 	Planned bool
@@ -38,13 +40,13 @@ func (g Gap) String() string {
 	if g.Planned {
 		kind = "planned"
 	}
-	return fmt.Sprintf("%v without an acknowledgement on %s from %s (%s)",
-		g.Length().Round(time.Millisecond), g.Stream, g.From.Format("15:04:05.000"), kind)
+	return fmt.Sprintf("%v without an acknowledgement for writer %d of %s from %s (%s)",
+		g.Length().Round(time.Millisecond), g.Writer, g.Stream, g.From.Format("15:04:05.000"), kind)
 }
 
 type window struct{ from, to time.Time } // to is zero while it is open
 
-// Ledger remembers acknowledged writes and the times without any. It is safe for concurrent use.
+// Ledger remembers acknowledged writes and each writer's times without any. It is safe for concurrent use.
 type Ledger struct {
 	mu     sync.Mutex
 	now    func() time.Time
@@ -65,7 +67,7 @@ func (l *Ledger) record(stream string, writer, n int, seq uint64) {
 	defer l.mu.Unlock()
 	b := l.books[stream]
 	if b == nil {
-		b = &book{}
+		b = &book{last: map[int]time.Time{}}
 		l.books[stream] = b
 	}
 	for len(b.writers) <= writer {
@@ -77,16 +79,17 @@ func (l *Ledger) record(stream string, writer, n int, seq uint64) {
 	now := l.now()
 	b.writers[writer][n] = ack{seq, now}
 	b.acked++
-	l.measure(stream, b, now)
-	b.last = now
+	l.measure(stream, b, writer, now)
+	b.last[writer] = now
 }
 
-// measure notes the time since the stream's last acknowledgement as a gap.
-func (l *Ledger) measure(stream string, b *book, now time.Time) {
-	if b.last.IsZero() || now.Sub(b.last) < gapFloor {
+// measure notes the time since the writer's last acknowledgement as a gap.
+func (l *Ledger) measure(stream string, b *book, writer int, now time.Time) {
+	last, measured := b.last[writer]
+	if !measured || now.Sub(last) < gapFloor {
 		return
 	}
-	l.gaps = append(l.gaps, Gap{Stream: stream, From: b.last, To: now, Planned: !l.faulty(b.last, now)})
+	l.gaps = append(l.gaps, Gap{Stream: stream, Writer: writer, From: last, To: now, Planned: !l.faulty(last, now)})
 }
 
 func (l *Ledger) faulty(from, to time.Time) bool {
@@ -99,7 +102,7 @@ func (l *Ledger) faulty(from, to time.Time) bool {
 }
 
 // Fault begins a time in which gaps are the fault's and not the cluster's; call the returned function once the cluster is
-// well again and writes are acknowledged on all streams.
+// well again and all writers have writes acknowledged.
 func (l *Ledger) Fault() (end func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,13 +115,16 @@ func (l *Ledger) Fault() (end func()) {
 	}
 }
 
-// Rest stops measuring the time of a stream until its next acknowledgement: its writers were halted on purpose.
+// Rest stops measuring the time of a stream's writers until their next acknowledgements: they were halted on purpose.
 func (l *Ledger) Rest(stream string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b := l.books[stream]; b != nil {
-		l.measure(stream, b, l.now())
-		b.last = time.Time{}
+		now := l.now()
+		for w := range b.last {
+			l.measure(stream, b, w, now)
+		}
+		clear(b.last)
 	}
 }
 
@@ -143,14 +149,19 @@ func (l *Ledger) Acknowledged() int {
 	return n
 }
 
-// LastAck is when the stream last acknowledged a write; zero when it never did or rests.
+// LastAck is when each writer of the stream had something acknowledged since; zero when none ever had or all rest.
 func (l *Ledger) LastAck(stream string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var oldest time.Time
 	if b := l.books[stream]; b != nil {
-		return b.last
+		for _, at := range b.last {
+			if oldest.IsZero() || at.Before(oldest) {
+				oldest = at
+			}
+		}
 	}
-	return time.Time{}
+	return oldest
 }
 
 // Longest returns the longest gap that ended at or after since, of all and of the planned ones. A gap that is still open counts.
@@ -160,8 +171,8 @@ func (l *Ledger) Longest(since time.Time) (all, planned Gap) {
 	now := l.now()
 	gaps := l.gaps
 	for name, b := range l.books {
-		if !b.last.IsZero() {
-			gaps = append(gaps[:len(gaps):len(gaps)], Gap{name, b.last, now, !l.faulty(b.last, now)})
+		for w, last := range b.last {
+			gaps = append(gaps[:len(gaps):len(gaps)], Gap{name, w, last, now, !l.faulty(last, now)})
 		}
 	}
 	for _, g := range gaps {

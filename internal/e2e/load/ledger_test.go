@@ -54,3 +54,39 @@ func TestGaps(t *testing.T) {
 		t.Errorf("%d acknowledged after the stream is forgotten, want %d", got, writes)
 	}
 }
+
+// TestGapsByWriter: a writer that waits has a gap, however well the others of its stream fare.
+func TestGapsByWriter(t *testing.T) {
+	l := NewLedger()
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	seq := uint64(0)
+	write := func(writer int) {
+		seq++
+		l.record("S", writer, int(seq), seq)
+	}
+	write(0)
+	write(1)
+	first := now
+	for range 20 {
+		now = now.Add(100 * time.Millisecond)
+		write(0)
+	}
+	if got := l.LastAck("S"); !got.Equal(first) {
+		t.Errorf("the last acknowledgement that all writers have since is of %v, want %v", got, first)
+	}
+	if _, p := l.Longest(time.Time{}); p.Length() != 2*time.Second || p.Writer != 1 {
+		t.Errorf("while writer 1 waits the longest gap is %v, want one of 2 s", p)
+	}
+	write(1)
+	if _, p := l.Longest(time.Time{}); p.Length() != 2*time.Second || p.Writer != 1 {
+		t.Errorf("after writer 1 has waited the longest gap is %v, want one of 2 s", p)
+	}
+	if got := l.LastAck("S"); !got.Equal(now) {
+		t.Errorf("the last acknowledgement that all writers have since is of %v, want %v", got, now)
+	}
+	l.Rest("S")
+	if got := l.LastAck("S"); !got.IsZero() {
+		t.Errorf("resting, the last acknowledgement is of %v", got)
+	}
+}
