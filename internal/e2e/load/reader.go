@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,7 +36,7 @@ type Readers struct {
 	stream Stream
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	conn   *nats.Conn
+	conn   atomic.Pointer[nats.Conn]
 	note   func(string)
 
 	mu   sync.Mutex
@@ -61,7 +62,8 @@ func Read(c ReaderConfig) (*Readers, error) {
 		return nil, fmt.Errorf("connect reader of %s: %w", c.Stream.Name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Readers{ledger: c.Ledger, stream: c.Stream, stop: stop, conn: nc, note: c.Note}
+	r := &Readers{ledger: c.Ledger, stream: c.Stream, stop: stop, note: c.Note}
+	r.conn.Store(nc)
 	if r.note == nil {
 		r.note = func(string) {}
 	}
@@ -74,8 +76,18 @@ func Read(c ReaderConfig) (*Readers, error) {
 func (r *Readers) Halt() Reads {
 	r.stop()
 	r.done.Wait()
-	r.conn.Close()
+	r.conn.Load().Close()
 	return r.seen
+}
+
+// Reconnect gives the readers another connection. What they ask meanwhile is not answered, and is asked again.
+func (r *Readers) Reconnect(connect func() (*nats.Conn, error)) error {
+	nc, err := connect()
+	if err != nil {
+		return fmt.Errorf("reconnect reader of %s: %w", r.stream.Name, err)
+	}
+	r.conn.Swap(nc).Close()
+	return nil
 }
 
 // look reads what was just acknowledged, or anything older, from the leader and, of buckets, from any replica.
@@ -90,7 +102,7 @@ func (r *Readers) look(ctx context.Context, pause time.Duration) {
 		found, err := r.ask(ctx, e, direct)
 		if err != nil {
 			if i%patience == 0 && (errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)) {
-				_ = r.conn.ForceReconnect()
+				_ = r.conn.Load().ForceReconnect()
 			}
 			continue
 		}
@@ -121,7 +133,7 @@ func (r *Readers) again(ctx context.Context, e entry, asked time.Time, direct bo
 		who = "a replica"
 	}
 	first := fmt.Sprintf("%s of %s, acknowledged %v before, was missed by %s through %s",
-		id(e.writer, e.n), r.stream.Name, asked.Sub(e.at).Round(time.Millisecond), who, r.conn.ConnectedServerName())
+		id(e.writer, e.n), r.stream.Name, asked.Sub(e.at).Round(time.Millisecond), who, r.conn.Load().ConnectedServerName())
 	for n := 1; time.Since(asked) < 30*time.Second; n++ {
 		if found, err := r.ask(ctx, e, false); err == nil && found {
 			r.note(fmt.Sprintf("stale read: %s; the leader had it %v later, in reading %d", first, time.Since(asked).Round(time.Millisecond), n+1))
@@ -143,14 +155,14 @@ func (r *Readers) ask(ctx context.Context, e entry, direct bool) (found bool, er
 		return false, fmt.Errorf("encode request: %w", err)
 	}
 	if !direct {
-		m, err := r.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+r.stream.Name, request)
+		m, err := r.conn.Load().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+r.stream.Name, request)
 		if err != nil {
 			return false, fmt.Errorf("read %d: %w", e.seq, err)
 		}
 		name, ok, err := stored(m)
 		return ok && name == id(e.writer, e.n), err
 	}
-	m, err := r.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+r.stream.Name, request)
+	m, err := r.conn.Load().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+r.stream.Name, request)
 	if err != nil {
 		return false, fmt.Errorf("direct read %d: %w", e.seq, err)
 	}
@@ -175,7 +187,7 @@ func (r *Readers) follow(ctx context.Context) {
 }
 
 func (r *Readers) followOnce(ctx context.Context, last *uint64) error {
-	js, err := jetstream.New(r.conn)
+	js, err := jetstream.New(r.conn.Load())
 	if err != nil {
 		return fmt.Errorf("JetStream context: %w", err)
 	}

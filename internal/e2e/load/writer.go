@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,7 +31,7 @@ type Writers struct {
 	stream Stream
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	conns  []*nats.Conn
+	next   []*atomic.Pointer[nats.Conn] // a connection that each writer is to take; nil when it has taken it
 }
 
 // WriterConfig is what Start needs.
@@ -57,27 +58,52 @@ func Start(c WriterConfig) (*Writers, error) {
 			w.Halt()
 			return nil, fmt.Errorf("connect writer %d of %s: %w", i, c.Stream.Name, err)
 		}
-		w.conns = append(w.conns, nc)
-		w.done.Go(func() { w.write(ctx, nc, c.First+i, c.Pause) })
+		next := &atomic.Pointer[nats.Conn]{}
+		next.Store(nc)
+		w.next = append(w.next, next)
+		w.done.Go(func() { w.write(ctx, next, c.First+i, c.Pause) })
 	}
 	return w, nil
+}
+
+// Reconnect gives each writer another connection, which it takes between two attempts: none of its writes waits for that.
+func (w *Writers) Reconnect(connect func() (*nats.Conn, error)) error {
+	for i, next := range w.next {
+		nc, err := connect()
+		if err != nil {
+			return fmt.Errorf("reconnect writer %d of %s: %w", i, w.stream.Name, err)
+		}
+		closeAny(next.Swap(nc))
+	}
+	return nil
+}
+
+func closeAny(nc *nats.Conn) {
+	if nc != nil {
+		nc.Close()
+	}
 }
 
 // Halt stops the writers and returns when they have stopped. A write in flight then is nobody's: not acknowledged, not lost.
 func (w *Writers) Halt() {
 	w.stop()
 	w.done.Wait()
-	for _, nc := range w.conns {
-		nc.Close()
+	for _, next := range w.next {
+		closeAny(next.Swap(nil))
 	}
-	w.conns = nil
 	w.ledger.Rest(w.stream.Name)
 }
 
-func (w *Writers) write(ctx context.Context, nc *nats.Conn, writer int, pause time.Duration) {
+func (w *Writers) write(ctx context.Context, next *atomic.Pointer[nats.Conn], writer int, pause time.Duration) {
+	var nc *nats.Conn
+	defer func() { closeAny(nc) }()
 	for n := 0; ; n++ {
 		failed := 0
 		for {
+			if other := next.Swap(nil); other != nil {
+				closeAny(nc)
+				nc = other
+			}
 			seq, err := w.stream.put(ctx, nc, writer, n)
 			if err == nil {
 				w.ledger.record(w.stream.Name, writer, n, seq)
