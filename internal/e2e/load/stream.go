@@ -124,6 +124,17 @@ func (i Info) online() []string {
 	return names
 }
 
+// offline are the members that can't be made leader now.
+func (i Info) offline() []string {
+	var names []string
+	for _, p := range i.Cluster.Replicas {
+		if p.Offline {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // Current says whether the stream has a leader and n replicas that it calls current, and no others.
 func (i Info) Current(n int) bool {
 	if i.Cluster.Leader == "" || i.Config.Replicas != n || len(i.Cluster.Replicas) != n-1 {

@@ -52,8 +52,8 @@ func (d Duplicate) String() string {
 
 // Verdict is the outcome of a verification.
 type Verdict struct {
-	// Replicas were read from, each as leader.
-	Replicas []string
+	// Replicas were read from, each as leader. Offline ones could not be.
+	Replicas, Offline []string
 	// Read is the number of messages read, over all replicas.
 	Read int
 	// Misses are all that a first reading did not find, lost or not.
@@ -72,11 +72,20 @@ func (v Verdict) Lost() int {
 	return len(ids)
 }
 
+// Whole is an error unless that many replicas were read from: what is on the others nobody knows.
+func (v Verdict) Whole(replicas int) error {
+	if len(v.Replicas) != replicas || len(v.Offline) > 0 {
+		return fmt.Errorf("read back from %v, offline %v: %d replicas have to be read from", v.Replicas, v.Offline, replicas)
+	}
+	return nil
+}
+
 // readings is how often something missing is looked for on a replica, a second apart, before it is called lost.
 const readings = 4
 
 // Verify makes each replica of the stream its leader in turn and reads back from it everything after the sequence that read has
-// for it, which it moves on; nil reads everything. All replicas that are online must be in sync before; writers may go on.
+// for it, which it moves on; nil reads everything. All replicas that are online must be in sync before; writers may go on. Those
+// that are offline are left out, so the caller has to ask the Verdict whether it is Whole.
 func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, read map[string]uint64) (Verdict, error) {
 	var v Verdict
 	i, err := s.Info(nc)
@@ -85,6 +94,7 @@ func (l *Ledger) Verify(ctx context.Context, nc *nats.Conn, s Stream, read map[s
 	}
 	members := i.online()
 	slices.Sort(members)
+	v.Offline = i.offline()
 	for _, name := range members {
 		last, err := l.verifyOn(ctx, nc, s, name, read[name]+1, &v)
 		if err != nil {
@@ -112,10 +122,15 @@ func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name str
 		}
 		misses := r.misses(s, name, entries)
 		for range readings - 1 {
-			if len(misses) == 0 || !sleep(ctx, time.Second) {
+			if len(misses) == 0 {
 				break
 			}
-			misses = reread(ctx, nc, s, misses)
+			if !sleep(ctx, time.Second) {
+				return 0, fmt.Errorf("look again for %d writes that were missed, %v first: %w", len(misses), misses[0], ctx.Err())
+			}
+			if err := reread(ctx, nc, s, misses); err != nil {
+				return 0, err
+			}
 		}
 		after, err := s.Info(nc)
 		if err != nil || after.Cluster.Leader != name || !sameTime(before.Cluster.Since, after.Cluster.Since) {
@@ -137,13 +152,14 @@ func (l *Ledger) verifyOn(ctx context.Context, nc *nats.Conn, s Stream, name str
 
 func sameTime(a, b *time.Time) bool { return a == nil || b == nil || a.Equal(*b) }
 
-// reread looks again, one by one, at what a reading missed, and marks as lost what is still missing.
-func reread(ctx context.Context, nc *nats.Conn, s Stream, misses []Miss) []Miss {
+// reread looks again, one by one, at what a reading missed, and marks as lost what is still missing. Without an answer nothing is
+// decided, and that is an error: or a loss would pass for a lagging reading.
+func reread(ctx context.Context, nc *nats.Conn, s Stream, misses []Miss) error {
 	for k := range misses {
 		m := &misses[k]
 		r, err := scan(ctx, nc, s, m.Seq, m.Seq)
 		if err != nil {
-			continue
+			return fmt.Errorf("look again for %v: %w", m, err)
 		}
 		if got, ok := r.found[m.Seq]; ok && got == m.ID {
 			m.Lost = false
@@ -152,7 +168,7 @@ func reread(ctx context.Context, nc *nats.Conn, s Stream, misses []Miss) []Miss 
 		m.Readings++
 		m.Lost = m.Readings >= readings
 	}
-	return misses
+	return nil
 }
 
 // reading is what one reading found: message id by sequence. A message whose payload does not fit its id has the id "damaged ...".
