@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/unibus/unibus/internal/e2e/bus"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // TestFullStore fills a stream to its limit, and with it what the store may hold: that is told with an error that means it, the
@@ -85,16 +86,8 @@ func (c *cluster) expectRevocation(n int) {
 func TestFullVolume(t *testing.T) {
 	c := mustBus(t, bus.Config{Places: 3, Extra: map[string]string{"store-max-bytes": "24MiB"}})
 	p := c.Places[2]
-	must(t, os.MkdirAll(p.Disk, 0o700))
-	if err := syscall.Mount("tmpfs", p.Disk, "tmpfs", 0, "size=32m"); err != nil {
-		t.Fatalf("a volume of a few MiB needs to be mounted, as root: %v; leave this test out with -skip TestFullVolume", err)
-	}
-	t.Cleanup(func() {
-		p.Kill()
-		if err := syscall.Unmount(p.Disk, 0); err != nil {
-			t.Errorf("unmount %s: %v", p.Disk, err)
-		}
-	})
+	natstest.MustMount(t, p.Disk, "32m")
+	t.Cleanup(p.Kill)
 	c.bytes = 4 << 20
 	c.mustForm(3)
 	ballast := filepath.Join(p.Disk, "ballast")

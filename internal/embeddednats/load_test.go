@@ -77,11 +77,7 @@ func TestConnectionsOpenedAndDropped(t *testing.T) {
 // A full volume is told, by StoreFailed, and a new start after space was made brings all back.
 func TestFullVolumeIsTold(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
-		t.Fatalf("a small volume has to be mounted, which needs root (CAP_SYS_ADMIN): run this test as root, in a container with --cap-add SYS_ADMIN, "+
-			"or leave it out by -skip: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // t.TempDir reports what is left
+	natstest.MustMount(t, dir, "24m")
 	n := natstest.MustFound(t, natstest.Options{Dir: dir})
 	js := n.MustStream(t, "S", 1)
 	if err := n.StoreError(); err != nil {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,21 +21,11 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 )
 
-// mustVolume mounts a small volume of its own. A full volume can't be had otherwise, and without it the promise is not tested.
+// mustVolume is a small volume of the test's own.
 func mustVolume(t *testing.T, size string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "volume")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatalf("mount a tmpfs of %s: %v; this test needs to mount: run it as root, or in a user and mount namespace (unshare -rm)", size, err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
+	natstest.MustMount(t, dir, size)
 	return dir
 }
 
