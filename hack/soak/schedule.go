@@ -34,7 +34,7 @@ const (
 	twoDrivers Kind = "two-drivers"
 	// cancel turns back in the middle of a change, and then makes it after all.
 	cancel Kind = "cancel"
-	// founderAway pauses the founder while the joiners start.
+	// founderAway makes the founder unreachable, in one of three ways, when a joiner is told to join, for Hold.
 	founderAway Kind = "founder-away"
 	// pause stops a node's time with SIGSTOP, for Hold.
 	pause Kind = "pause"
@@ -91,16 +91,26 @@ func (f Fault) String() string {
 	switch f.Kind {
 	case killNode, killBoth, pause, cutReset, cutSilent, diskLost, diskOld, diskBack:
 		fmt.Fprintf(&b, " %s", f.Role)
+	case founderAway:
+		fmt.Fprintf(&b, " by %s", f.way())
 	}
 	if f.Step != "" {
 		fmt.Fprintf(&b, " at %q", f.Step)
 	}
 	fmt.Fprintf(&b, " +%v", f.Delay)
 	switch f.Kind {
-	case killNode, killBoth, pause, cutReset, cutSilent, killAll, stopAll, diskLost, diskBack, diskOld:
+	case killNode, killBoth, founderAway, pause, cutReset, cutSilent, killAll, stopAll, diskLost, diskBack, diskOld:
 		fmt.Fprintf(&b, " for %v", f.Hold)
 	}
 	return b.String()
+}
+
+// way is how the founder is made unreachable.
+func (f Fault) way() Kind { return []Kind{pause, cutReset, cutSilent}[f.Order%3] }
+
+// heals says whether the fault is one after whose end the cluster has to be in true sync soon.
+func (f Fault) heals() bool {
+	return f.Kind == cutReset || f.Kind == cutSilent || f.Kind == founderAway
 }
 
 // Round is one life from one node to three or five and back.
@@ -152,6 +162,19 @@ var steps = map[string][]string{
 	"shrink": {"begins to leave", "the leader of", "gets 1 replica", "is marked as leaving", "is removed from the meta group", "stops NATS"},
 }
 
+// joins are the driver's words when it tells a node to join. A grown cluster has at least three members.
+var joins = []string{"joins on node-1", "joins on node-2"}
+
+const (
+	// foundTime is about how long the founding of a cluster takes.
+	foundTime = time.Second
+	// minCut and maxCut are how long cuts last. Who leads a stream when it is cut off gives up after 10 to 20 s, and what the cut leaves
+	// behind depends on whether it has.
+	minCut, maxCut = 5 * time.Second, 22 * time.Second
+	// minAway and maxAway are how long a founder is away: longer than a joiner waits for an answer.
+	minAway, maxAway = 5 * time.Second, 10 * time.Second
+)
+
 // Schedule draws the rounds. The same seed gives the same rounds, whatever the cluster does.
 func Schedule(seed uint64, rounds int) []Round {
 	r := rand.New(rand.NewPCG(seed, 0x756e69627573))
@@ -163,14 +186,25 @@ func Schedule(seed uint64, rounds int) []Round {
 	roles := []Role{streamLeader, metaLeader, follower, founder, lastPlace}
 	draw := func(change string, d *deck) Fault {
 		f := Fault{Kind: d.deal(), Role: roles[r.IntN(len(roles))], Order: r.Uint64()}
-		named, delay, hold := r.IntN(2) == 0, r.IntN(3000), r.IntN(2000)
+		named, delay, hold := r.IntN(2) == 0, between(r, 0, 3*time.Second), between(r, 0, 2*time.Second)
+		if change == "create" {
+			delay = between(r, 0, foundTime)
+		}
 		if names := steps[change]; len(names) > 0 && named {
 			f.Step, delay = names[r.IntN(len(names))], delay/10
 		}
-		f.Delay, f.Hold = time.Duration(delay)*time.Millisecond, time.Duration(hold)*time.Millisecond
+		f.Delay, f.Hold = delay, hold
 		switch f.Kind {
-		case pause, cutReset, cutSilent:
-			f.Hold = 2*time.Second + 6*f.Hold
+		case founderAway:
+			f.Role, f.Step = founder, joins[r.IntN(len(joins))]
+			f.Delay, f.Hold = between(r, 0, 100*time.Millisecond), between(r, minAway, maxAway)
+		case pause:
+			f.Hold = 2*time.Second + 6*hold
+		case cutReset, cutSilent:
+			f.Hold = between(r, minCut, maxCut)
+			if r.IntN(3) > 0 {
+				f.Role = streamLeader // whose log gets entries that nobody else has
+			}
 		}
 		return f
 	}
@@ -180,9 +214,17 @@ func Schedule(seed uint64, rounds int) []Round {
 		if n%4 == 0 {
 			round.Top = 5
 		}
-		round.Create, round.Alone = draw("create", create), draw("", alone)
+		if round.Fresh {
+			round.Create = draw("create", create)
+		}
+		round.Alone = draw("", alone)
 		round.Grow, round.Full, round.Shrink = draw("grow", grow), draw("", full), draw("shrink", shrink)
 		all = append(all, round)
 	}
 	return all
+}
+
+// between draws a time in milliseconds.
+func between(r *rand.Rand, from, to time.Duration) time.Duration {
+	return from + time.Duration(r.Int64N(int64((to-from)/time.Millisecond)))*time.Millisecond
 }

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -43,5 +45,38 @@ func TestSchedule(t *testing.T) {
 		if fives == 0 || fresh == 0 {
 			t.Errorf("seed %d: %d rounds with five nodes, %d with a new cluster", seed, fives, fresh)
 		}
+	}
+}
+
+// TestFaultsMeanSomething: a fault that comes when its change is over, or that ends before anybody notices it, tries nothing.
+func TestFaultsMeanSomething(t *testing.T) {
+	cuts, leaders := 0, 0
+	for seed := range uint64(20) {
+		for _, r := range Schedule(seed, 20) {
+			if !r.Fresh && r.Create != (Fault{}) {
+				t.Errorf("seed %d: %v draws a fault for a founding that is not there", seed, r)
+			}
+			if r.Create.Delay >= foundTime {
+				t.Errorf("seed %d: %v: the cluster is founded by then", seed, r.Create)
+			}
+			for _, f := range []Fault{r.Alone, r.Grow, r.Full, r.Shrink} {
+				switch f.Kind {
+				case founderAway:
+					if f.Role != founder || !slices.Contains(joins, f.Step) || f.Hold < 5*time.Second {
+						t.Errorf("seed %d: no joiner starts without the founder: %v", seed, f)
+					}
+				case cutReset, cutSilent:
+					if f.Hold < minCut || f.Hold > maxCut {
+						t.Errorf("seed %d: the cut lasts too short or too long: %v", seed, f)
+					}
+					if cuts++; f.Role == streamLeader {
+						leaders++
+					}
+				}
+			}
+		}
+	}
+	if 2*leaders < cuts {
+		t.Errorf("of %d cuts only %d are of a stream's leader", cuts, leaders)
 	}
 }

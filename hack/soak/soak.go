@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (s *soak) run(ctx context.Context) error {
 			return fmt.Errorf("there is no round %d of %d", s.cfg.Only, len(rounds))
 		}
 		rounds = rounds[s.cfg.Only-1 : s.cfg.Only]
-		rounds[0].Fresh = true
+		rounds[0].Fresh, rounds[0].Create.Kind = true, cmp.Or(rounds[0].Create.Kind, nothing)
 	}
 	for _, r := range rounds {
 		s.say("%v", r)
