@@ -7,8 +7,9 @@
 //
 //	soak: rounds N acknowledged N lost N duplicated N longest-gap-ms N longest-gap-planned-ms N
 //
-// and the exit status is 1 when a write is lost or stored twice, when writes stopped for more than a second in a step without
-// a fault, or when a step does not end.
+// and the exit status is 1 when a write is lost or stored twice, when a writer waited for more than a second in a step without a
+// fault, when the cluster was not in true sync 15 seconds after the heal of a cut, or when a step does not end; 2 when the soak is
+// used wrongly.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,47 +27,77 @@ import (
 )
 
 func main() {
-	os.Exit(run())
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run() int {
-	c := Config{Out: os.Stdout}
-	flag.IntVar(&c.Rounds, "rounds", 20, "how many rounds")
-	flag.Uint64Var(&c.Seed, "seed", 1, "what the faults are drawn from")
-	flag.IntVar(&c.Only, "only", 0, "run only this round of the schedule, with a new cluster")
-	flag.IntVar(&c.Writers, "writers", 3, "writers of each stream")
-	flag.DurationVar(&c.Pause, "pause", 30*time.Millisecond, "time between two writes of a writer")
-	flag.DurationVar(&c.Deadline, "deadline", 4*time.Minute, "time after which a step is stuck")
-	flag.BoolVar(&c.Raced, "raced", false, "build with the race detector, and don't judge time")
-	flag.BoolVar(&c.Keep, "keep", false, "keep the folder with logs and disks; it is kept anyway when something is wrong")
-	flag.StringVar(&c.Dir, "dir", "", "folder for logs and disks; a temporary one by default")
-	bin := flag.String("bin", "", "folder with membershipd and unibus; they are built by default")
-	plan := flag.Bool("plan", false, "print the schedule and do nothing")
-	flag.Parse()
+// options are what the command line says.
+type options struct {
+	Config
+	bin  string
+	plan bool
+}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if *plan {
-		for _, r := range Schedule(c.Seed, c.Rounds) {
-			fmt.Println(r)
+func parse(args []string, notes io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("soak", flag.ContinueOnError)
+	f.SetOutput(notes)
+	f.IntVar(&o.Rounds, "rounds", 20, "how many rounds")
+	f.Uint64Var(&o.Seed, "seed", 1, "what the faults are drawn from")
+	f.IntVar(&o.Only, "only", 0, "run only this round of the schedule, with a new cluster")
+	f.IntVar(&o.Writers, "writers", 3, "writers of each stream")
+	f.DurationVar(&o.Pause, "pause", 30*time.Millisecond, "time between two writes of a writer")
+	f.DurationVar(&o.Deadline, "deadline", 4*time.Minute, "time after which a step is stuck")
+	f.BoolVar(&o.Raced, "raced", false, "build with the race detector, and don't judge time")
+	f.BoolVar(&o.Keep, "keep", false, "keep the folder with logs and disks; it is kept anyway when something is wrong")
+	f.StringVar(&o.Dir, "dir", "", "folder for logs and disks; a temporary one by default")
+	f.StringVar(&o.bin, "bin", "", "folder with membershipd and unibus; they are built by default")
+	f.BoolVar(&o.plan, "plan", false, "print the schedule and do nothing")
+	if err := f.Parse(args); err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("%w: nothing is known about %q", errUsage, f.Args())
+	}
+	if err := o.check(); err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if o.bin != "" {
+		var err error
+		if o.Bin, err = proc.Find(o.bin); err != nil {
+			return o, fmt.Errorf("%w: -bin: %w", errUsage, err)
+		}
+	}
+	return o, nil
+}
+
+func run(args []string, out, notes io.Writer) int {
+	o, err := parse(args, notes)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil && o.plan {
+		for _, r := range Schedule(o.Seed, o.Rounds) {
+			fmt.Fprintln(out, r)
 		}
 		return 0
 	}
-	if *bin != "" {
-		var err error
-		if c.Bin, err = proc.Find(*bin); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 2
-		}
+	var sums Sums
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		o.Out = out
+		sums, err = Run(ctx, o.Config)
 	}
-	sums, err := Run(ctx, c)
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "interrupted; everything is cleaned up")
+		fmt.Fprintln(notes, "interrupted; everything is cleaned up")
 	} else if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(notes, err)
 	}
-	fmt.Println(sums)
-	if err != nil {
+	fmt.Fprintln(out, sums) // whatever happened: who reads it looks for this line
+	switch {
+	case errors.Is(err, errUsage):
+		return 2
+	case err != nil:
 		return 1
 	}
 	return 0

@@ -45,6 +45,24 @@ type Config struct {
 	Out io.Writer
 }
 
+// check says what a Config lacks.
+func (c Config) check() error {
+	switch {
+	case c.Rounds < 1:
+		return fmt.Errorf("%d rounds try nothing; run at least one", c.Rounds)
+	case c.Only < 0 || c.Only > c.Rounds:
+		return fmt.Errorf("there is no round %d of %d", c.Only, c.Rounds)
+	case c.Writers < 1:
+		return fmt.Errorf("%d writers write nothing; let at least one write", c.Writers)
+	case c.Pause < 0 || c.Deadline <= 0:
+		return fmt.Errorf("a pause of %v and a deadline of %v are no times to work with", c.Pause, c.Deadline)
+	}
+	return nil
+}
+
+// errUsage is an error of whoever runs the soak.
+var errUsage = errors.New("wrong use")
+
 // Sums are the outcome of a soak.
 type Sums struct {
 	Rounds, Acknowledged, Lost, Duplicated int
@@ -76,6 +94,9 @@ type soak struct {
 // Run runs the rounds. The sums are right whatever the error is.
 func Run(ctx context.Context, c Config) (Sums, error) {
 	s := &soak{cfg: c, dir: c.Dir, began: time.Now(), ledger: load.NewLedger()}
+	if err := c.check(); err != nil {
+		return s.sums, fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if s.dir == "" {
 		var err error
 		if s.dir, err = os.MkdirTemp("", "unibus-soak-"); err != nil {
@@ -106,9 +127,6 @@ func (s *soak) run(ctx context.Context) error {
 	}
 	rounds := Schedule(s.cfg.Seed, s.cfg.Rounds)
 	if s.cfg.Only > 0 {
-		if s.cfg.Only > len(rounds) {
-			return fmt.Errorf("there is no round %d of %d", s.cfg.Only, len(rounds))
-		}
 		rounds = rounds[s.cfg.Only-1 : s.cfg.Only]
 		rounds[0].Fresh, rounds[0].Create.Kind = true, cmp.Or(rounds[0].Create.Kind, nothing)
 	}

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,5 +45,19 @@ func TestLastLine(t *testing.T) {
 	want := "soak: rounds 20 acknowledged 12345 lost 0 duplicated 0 longest-gap-ms 6136 longest-gap-planned-ms 340"
 	if got := fmt.Sprint(s); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestWrongUse: a soak that would try nothing is no success, and the line that is read for is there.
+func TestWrongUse(t *testing.T) {
+	for _, args := range [][]string{
+		{"-rounds", "0"}, {"-rounds", "-1"}, {"-bin", t.TempDir()}, {"-only", "3", "-rounds", "2"}, {"-writers", "0"},
+		{"-deadline", "0s"}, {"-nonsense"}, {"more"},
+	} {
+		var out, notes bytes.Buffer
+		code := run(args, &out, &notes)
+		if code != 2 || !strings.HasPrefix(out.String(), "soak: rounds 0 ") || strings.Count(out.String(), "\n") != 1 || notes.Len() == 0 {
+			t.Errorf("%q: exit %d, %q, %q", args, code, out.String(), notes.String())
+		}
 	}
 }
