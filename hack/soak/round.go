@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/unibus/unibus/internal/e2e/bus"
 	"github.com/unibus/unibus/internal/e2e/cut"
 	"github.com/unibus/unibus/internal/e2e/load"
@@ -124,7 +126,7 @@ func (s *soak) settle(ctx context.Context, size int) error {
 		}
 		for _, w := range s.work {
 			if last := s.ledger.LastAck(w.stream.Name); time.Since(last) > 500*time.Millisecond {
-				return fmt.Sprintf("%s has acknowledged nothing since %v", w.stream.Name, last.Format(time.TimeOnly))
+				return fmt.Sprintf("some writer of %s has had nothing acknowledged since %v", w.stream.Name, last.Format(time.TimeOnly))
 			}
 		}
 		return ""
@@ -150,6 +152,19 @@ func (s *soak) renew(ctx context.Context, r Round) error {
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if err := s.change(ctx, "create", 1, r.Create); err != nil {
+		return err
+	}
+	return s.employ(ctx, load.Stream{Name: "SOAK"}, load.Stream{Name: "KV_soak"})
+}
+
+// begin starts nodes on empty disks.
+func (s *soak) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
+	defer cancel()
 	s.lives++
 	if err := os.MkdirAll(s.lifeDir(), 0o700); err != nil {
 		return fmt.Errorf("folder of cluster %d: %w", s.lives, err)
@@ -164,7 +179,8 @@ func (s *soak) renew(ctx context.Context, r Round) error {
 			return err
 		}
 	}
-	err = s.until(ctx, "the nodes to answer", func() string {
+	s.size = 1
+	return s.until(ctx, "the nodes to answer", func() string {
 		for _, p := range s.bus.Places {
 			if _, err := p.Status(ctx); err != nil {
 				return err.Error()
@@ -172,14 +188,6 @@ func (s *soak) renew(ctx context.Context, r Round) error {
 		}
 		return ""
 	})
-	if err != nil {
-		return err
-	}
-	s.size = 1
-	if err := s.change(ctx, "create", 1, r.Create); err != nil {
-		return err
-	}
-	return s.employ(ctx, load.Stream{Name: "SOAK"}, load.Stream{Name: "KV_soak"})
 }
 
 // retire ends the current cluster, whose writes have been verified.
@@ -220,21 +228,38 @@ func (s *soak) verify(ctx context.Context) error {
 	began := time.Now()
 	var told []string
 	for _, w := range s.work {
-		v, err := s.ledger.Verify(ctx, nc, w.stream, w.read)
+		v, err := s.readBack(ctx, nc, w)
 		if err != nil {
 			return err
 		}
-		for _, m := range v.Misses {
-			s.say("  %v", m)
-		}
-		for _, d := range v.Duplicates {
-			s.say("  %v", d)
-		}
-		s.sums.Lost += v.Lost()
-		s.sums.Duplicated += len(v.Duplicates)
 		told = append(told, fmt.Sprintf("%s %d messages on %d replicas", w.stream.Name, v.Read, len(v.Replicas)))
 	}
 	s.say("  read back in %v: %s; lost %d duplicated %d", time.Since(began).Round(time.Millisecond), strings.Join(told, ", "), s.sums.Lost, s.sums.Duplicated)
+	return s.intact()
+}
+
+// readBack reads a stream back from all members, and tells and counts what is wrong with it.
+func (s *soak) readBack(ctx context.Context, nc *nats.Conn, w *work) (load.Verdict, error) {
+	v, err := s.ledger.Verify(ctx, nc, w.stream, w.read)
+	for _, m := range v.Misses {
+		s.say("  %v", m)
+	}
+	for _, d := range v.Duplicates {
+		s.say("  %v", d)
+	}
+	s.sums.Lost += v.Lost()
+	s.sums.Duplicated += len(v.Duplicates)
+	if err != nil {
+		return v, err
+	}
+	if err := v.Whole(s.size); err != nil {
+		return v, fmt.Errorf("%s: %w", w.stream.Name, err)
+	}
+	return v, nil
+}
+
+// intact is an error once anything was lost or stored twice.
+func (s *soak) intact() error {
 	if s.sums.Lost > 0 || s.sums.Duplicated > 0 {
 		return errors.New("a write is lost or stored twice")
 	}

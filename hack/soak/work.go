@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,10 +43,32 @@ func (s *soak) streams() []load.Stream {
 	return all
 }
 
-// connector returns connections that try another place first each time.
+// connector returns connections to one member after another.
 func (s *soak) connector() func() (*nats.Conn, error) {
-	var next atomic.Int32
-	return func() (*nats.Conn, error) { return s.bus.Connect(account, int(next.Add(1)-1)%max(s.size, 1)) }
+	next := 0
+	return func() (*nats.Conn, error) {
+		next++
+		return s.bus.Connect(account, (next-1)%max(s.size, 1))
+	}
+}
+
+// spread has writers and readers connect anew, to all members alike. Else all stay where they went while the founder was alone, which
+// never leaves, and nobody feels what it is like when one's node goes.
+func (s *soak) spread() error {
+	writers, readers := s.connector(), s.connector()
+	for _, w := range s.work {
+		if w.writers != nil {
+			if err := w.writers.Reconnect(writers); err != nil {
+				return err
+			}
+		}
+		if w.readers != nil {
+			if err := w.readers.Reconnect(readers); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // employ makes streams with one replica and sets writers and readers to work on them.
@@ -93,6 +114,8 @@ func (s *soak) stray(ctx context.Context, round int) error {
 
 // dismiss ends the work on streams that were made within the round, and deletes them: they were verified.
 func (s *soak) dismiss(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
+	defer cancel()
 	nc, err := s.bus.Connect(account, 0)
 	if err != nil {
 		return err
@@ -103,13 +126,13 @@ func (s *soak) dismiss(ctx context.Context) error {
 			continue
 		}
 		s.halt(w)
-		v, err := s.ledger.Verify(ctx, nc, w.stream, w.read) // what was written since
-		if err != nil {
+		if _, err := s.readBack(ctx, nc, w); err != nil { // what was written since
 			return err
 		}
-		s.sums.Lost += v.Lost()
-		s.sums.Duplicated += len(v.Duplicates)
-		err = s.until(ctx, "stream "+w.stream.Name+" to be deleted", func() string {
+		if err := s.intact(); err != nil {
+			return err
+		}
+		err := s.until(ctx, "stream "+w.stream.Name+" to be deleted", func() string {
 			if err := w.stream.Delete(nc); err != nil {
 				return err.Error()
 			}
