@@ -22,20 +22,19 @@ func (s *soak) change(ctx context.Context, name string, size int, f Fault) error
 			if f.Kind != nothing {
 				return fmt.Errorf("there is no change with %v", f)
 			}
-			return s.drive(ctx, name, size)
+			return s.drive(ctx, name, size, f.Kind)
 		}
 		d, err := s.driver(ctx, name, size)
 		if err != nil {
 			return err
 		}
 		defer d.Kill()
+		var second *proc.Process
 		if f.Kind == twoDrivers {
-			second, err := s.driver(ctx, name, size)
-			if err != nil {
+			if second, err = s.driver(ctx, name, size); err != nil {
 				return err
 			}
 			defer second.Kill()
-			defer s.await(ctx, second, name)
 		}
 		if f.Step != "" {
 			// A line of progress, not of the plan that is shown before: it begins with the time.
@@ -50,15 +49,26 @@ func (s *soak) change(ctx context.Context, name string, size int, f Fault) error
 		if err := s.amid(ctx, d, name, from, f); err != nil {
 			return err
 		}
-		s.await(ctx, d, name)
-		return s.drive(ctx, name, size)
+		if err := s.await(ctx, d, name, f.Kind); err != nil {
+			return err
+		}
+		if second != nil {
+			if err := s.await(ctx, second, name, f.Kind); err != nil {
+				return err
+			}
+		}
+		return s.drive(ctx, name, size, f.Kind)
 	})
 }
 
 // amid does what the fault of a change is.
 func (s *soak) amid(ctx context.Context, d *proc.Process, name string, from int, f Fault) error {
-	running := d.Running()
-	if !running {
+	if f.Kind == twoDrivers {
+		return nil
+	}
+	s.drawn++
+	if !d.Running() {
+		s.late++
 		s.say("    %v comes after the driver has ended", f)
 	}
 	switch f.Kind {
@@ -68,12 +78,10 @@ func (s *soak) amid(ctx context.Context, d *proc.Process, name string, from int,
 	case killBoth:
 		d.Kill()
 		return s.befall(ctx, f)
-	case twoDrivers:
-		return nil
 	case cancel:
 		d.Kill()
 		s.say("    turned back to %d", from)
-		return s.drive(ctx, back(name), from)
+		return s.drive(ctx, back(name), from, f.Kind)
 	}
 	return s.befall(ctx, f)
 }
@@ -96,40 +104,48 @@ func (s *soak) driver(ctx context.Context, name string, size int) (*proc.Process
 	return s.bus.Drive(ctx, s.bus.Shrink(size)...)
 }
 
-// await waits for a run of the driver, and tells how it failed, if it did: it will be run again.
-func (s *soak) await(ctx context.Context, d *proc.Process, name string) {
+// await waits for a run of the driver, and tells how it failed, if it did. It is an error unless running it again may help.
+func (s *soak) await(ctx context.Context, d *proc.Process, name string, k Kind) error {
+	_, err := s.ended(ctx, d, name, k)
+	return err
+}
+
+// ended waits for a run of the driver and says whether it has done what was wished.
+func (s *soak) ended(ctx context.Context, d *proc.Process, name string, k Kind) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, driveLimit)
 	defer cancel()
-	if err := d.Wait(ctx); err != nil {
-		s.say("    %s: %v: %s", name, err, lastLine(d.Output()))
+	err := d.Wait(ctx)
+	if err == nil {
+		return true, nil
 	}
+	s.say("    %s: %v: %s", name, err, lastLine(d.Output()))
+	if wrong := exitVerdict(err, k); wrong != nil {
+		return false, fmt.Errorf("%w: %s", wrong, lastLines(d.Output(), 15))
+	}
+	return false, nil
 }
 
 // drive runs the command until it has done what was wished.
-func (s *soak) drive(ctx context.Context, name string, size int) error {
-	for n := 1; ; n++ {
+func (s *soak) drive(ctx context.Context, name string, size int, k Kind) error {
+	for {
 		d, err := s.driver(ctx, name, size)
 		if err != nil {
 			return err
 		}
-		one, stop := context.WithTimeout(ctx, driveLimit)
-		err = d.Wait(one)
-		stop()
-		if err == nil {
-			return nil
+		if done, err := s.ended(ctx, d, name, k); done || err != nil {
+			return err
 		}
-		s.say("    %s, run %d: %v: %s", name, n, err, lastLine(d.Output()))
 		if !sleep(ctx, time.Second) {
-			return fmt.Errorf("%s to %d: %w: %s", name, size, err, lastLine(d.Output()))
+			return fmt.Errorf("%s to %d: %w: %s", name, size, ctx.Err(), lastLine(d.Output()))
 		}
 	}
 }
 
 // repair lets the command bring the cluster to the size that it should have.
-func (s *soak) repair(ctx context.Context, size int) error {
+func (s *soak) repair(ctx context.Context, size int, k Kind) error {
 	name := "grow"
 	if size == 1 {
 		name = "shrink"
 	}
-	return s.drive(ctx, name, size)
+	return s.drive(ctx, name, size, k)
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/unibus/unibus/internal/e2e/bus"
 	"github.com/unibus/unibus/internal/e2e/cut"
-	"github.com/unibus/unibus/internal/e2e/load"
 )
 
 // befall does to the cluster what the fault is. It returns when the fault is over, not when the cluster is well again.
@@ -32,28 +31,17 @@ func (s *soak) befall(ctx context.Context, f Fault) error {
 	case diskOld:
 		return s.oldDisk(ctx, f)
 	}
-	p, who := s.pick(ctx, f.Role)
+	p, who := s.pick(ctx, f)
 	s.say("    %s befalls place %d%s", f.Kind, p.Number, who)
 	switch f.Kind {
 	case killNode, killBoth:
 		p.Kill()
 		sleep(ctx, f.Hold)
 		return p.Start()
-	case founderAway, pause:
-		if err := p.Process().Pause(); err != nil {
-			return err
-		}
-		sleep(ctx, f.Hold)
-		return p.Process().Continue()
-	case cutReset, cutSilent:
-		mode := cut.Reset
-		if f.Kind == cutSilent {
-			mode = cut.Silent
-		}
-		s.doors.Set(p.Door(), mode)
-		sleep(ctx, f.Hold)
-		s.doors.Set(p.Door(), cut.Open)
-		return nil
+	case founderAway:
+		return s.away(ctx, p, f.way(), f)
+	case pause, cutReset, cutSilent:
+		return s.away(ctx, p, f.Kind, f)
 	case diskLost:
 		p.Kill()
 		if err := p.Lose(); err != nil {
@@ -67,57 +55,30 @@ func (s *soak) befall(ctx context.Context, f Fault) error {
 	return fmt.Errorf("there is no fault %q", f.Kind)
 }
 
-// pick returns the place that has the role now, and what it is for the log; where nobody has it, some member.
-func (s *soak) pick(ctx context.Context, role Role) (*bus.Place, string) {
-	members := s.bus.Places[:max(s.size, 1)]
-	name := ""
-	switch role {
-	case founder:
-		return members[0], " (the founder's)"
-	case lastPlace:
-		return members[len(members)-1], " (the last)"
-	case streamLeader, metaLeader, follower:
-		name = s.leader(role)
-	}
-	led := s.bus.Named(ctx, name)
-	if led == nil {
-		return members[len(members)-1], " (no leader is known)"
-	}
-	if role != follower {
-		return led, fmt.Sprintf(" (%s, %s)", name, role)
-	}
-	for _, p := range members {
-		if p != led && p.Running() {
-			return p, " (a follower)"
+// away makes a node unreachable for a while: to all when it is paused, to the other nodes when it is cut off.
+func (s *soak) away(ctx context.Context, p *bus.Place, way Kind, f Fault) error {
+	switch way {
+	case pause:
+		if err := p.Process().Pause(); err != nil {
+			return err
 		}
-	}
-	return led, fmt.Sprintf(" (%s, alone)", name)
-}
-
-// leader is the server name of a leader, empty when none answers.
-func (s *soak) leader(role Role) string {
-	if role == metaLeader || len(s.work) == 0 {
-		nc, err := s.bus.Connect("SYS", 0)
-		if err != nil {
-			return ""
+		sleep(ctx, f.Hold)
+		if err := p.Process().Continue(); err != nil {
+			return err
 		}
-		defer nc.Close()
-		m, err := load.MetaOf(nc)
-		if err != nil {
-			return ""
+	case cutReset, cutSilent:
+		mode := cut.Reset
+		if way == cutSilent {
+			mode = cut.Silent
 		}
-		return m.Leader
+		s.doors.Set(p.Door(), mode)
+		sleep(ctx, f.Hold)
+		s.doors.Set(p.Door(), cut.Open)
 	}
-	nc, err := s.bus.Connect(account, 0)
-	if err != nil {
-		return ""
+	if f.heals() {
+		s.mend(ctx, p.Number)
 	}
-	defer nc.Close()
-	i, err := s.work[0].stream.Info(nc)
-	if err != nil {
-		return ""
-	}
-	return i.Cluster.Leader
+	return nil
 }
 
 // rotate replaces leaves and CA under load.
@@ -146,17 +107,36 @@ func (s *soak) roll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Stop(ctx); err != nil {
-			return err
-		}
-		if err := p.Start(); err != nil {
-			return err
-		}
-		if err := s.ready(ctx, p); err != nil {
+		if err := s.restart(ctx, p, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restart stops a node, does something to its disk, if anything, and returns when the node is ready again.
+func (s *soak) restart(ctx context.Context, p *bus.Place, down func() error) error {
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	if down != nil {
+		if err := down(); err != nil {
+			return err
+		}
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	return s.ready(ctx, p)
+}
+
+// keep copies a node's disk, and returns where the copy is when the cluster has settled again.
+func (s *soak) keep(ctx context.Context, p *bus.Place) (string, error) {
+	kept := filepath.Join(s.lifeDir(), "kept")
+	if err := s.restart(ctx, p, func() error { return p.Keep(kept) }); err != nil {
+		return "", err
+	}
+	return kept, s.settle(ctx, s.size)
 }
 
 // ready waits until the node says that it is.
@@ -224,17 +204,8 @@ func (s *soak) swap(ctx context.Context, f Fault) error {
 
 // rollBack puts a member's disk back to what it was some seconds before.
 func (s *soak) rollBack(ctx context.Context, p *bus.Place, hold time.Duration) error {
-	kept := filepath.Join(s.lifeDir(), "kept")
-	if err := p.Stop(ctx); err != nil {
-		return err
-	}
-	if err := p.Keep(kept); err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
-		return err
-	}
-	if err := s.settle(ctx, s.size); err != nil {
+	kept, err := s.keep(ctx, p)
+	if err != nil {
 		return err
 	}
 	sleep(ctx, hold)
@@ -247,25 +218,16 @@ func (s *soak) rollBack(ctx context.Context, p *bus.Place, hold time.Duration) e
 
 // oldDisk keeps a disk of the last place, shrinks and grows again, so that the name on it is removed, and puts it back.
 func (s *soak) oldDisk(ctx context.Context, f Fault) error {
-	kept := filepath.Join(s.lifeDir(), "kept")
 	size := s.size
 	p := s.bus.Places[size-1]
-	if err := p.Stop(ctx); err != nil {
+	kept, err := s.keep(ctx, p)
+	if err != nil {
 		return err
 	}
-	if err := p.Keep(kept); err != nil {
+	if err := s.drive(ctx, "shrink", 1, f.Kind); err != nil {
 		return err
 	}
-	if err := p.Start(); err != nil {
-		return err
-	}
-	if err := s.settle(ctx, size); err != nil {
-		return err
-	}
-	if err := s.drive(ctx, "shrink", 1); err != nil {
-		return err
-	}
-	if err := s.drive(ctx, "grow", size); err != nil {
+	if err := s.drive(ctx, "grow", size, f.Kind); err != nil {
 		return err
 	}
 	if err := s.settle(ctx, size); err != nil {
@@ -289,7 +251,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func lastLine(s string) string {
+func lastLine(s string) string { return lastLines(s, 1) }
+
+func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -70,7 +70,14 @@ func (s *soak) after(f Fault) func(context.Context) error {
 // step does something to the cluster, and waits until it is well again. It is planned when the fault is none.
 func (s *soak) step(ctx context.Context, name string, size int, f Fault, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
-	defer cancel()
+	defer func() {
+		cancel()
+		_ = s.awaitMend() // where an error came first; it ends with ctx
+	}()
+	s.wish = size
+	if err := s.spread(); err != nil {
+		return fmt.Errorf("%s (%v): %w", name, f, err)
+	}
 	began := time.Now()
 	healed := func() {}
 	if !f.Kind.planned() {
@@ -82,12 +89,15 @@ func (s *soak) step(ctx context.Context, name string, size int, f Fault, do func
 	}
 	done := time.Since(began)
 	if !f.Kind.planned() {
-		if err := s.repair(ctx, size); err != nil {
+		if err := s.repair(ctx, size, f.Kind); err != nil {
 			return fmt.Errorf("%s (%v): %w", name, f, err)
 		}
 	}
 	s.size = size
 	if err := s.settle(ctx, size); err != nil {
+		return fmt.Errorf("%s (%v): %w", name, f, err)
+	}
+	if err := s.awaitMend(); err != nil {
 		return fmt.Errorf("%s (%v): %w", name, f, err)
 	}
 	healed()

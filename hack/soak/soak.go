@@ -88,7 +88,12 @@ type soak struct {
 	bus   *bus.Bus // nil before the first round
 	work  []*work
 	lives int // clusters so far
-	size  int // that the cluster has or is about to have
+	size  int // that the cluster has
+	wish  int // that it has at the end of the step under way
+
+	mended chan error // what is measured since a heal; nil when nothing is
+
+	drawn, late int // faults that befell a change, and how many of them came when its driver had ended
 }
 
 // Run runs the rounds. The sums are right whatever the error is.
@@ -110,6 +115,7 @@ func Run(ctx context.Context, c Config) (Sums, error) {
 	} else {
 		s.say("logs and disks are in %s", s.dir)
 	}
+	s.say("faults: of %d that were to befall a change %d came after its driver had ended", s.drawn, s.late)
 	return s.sums, err
 }
 
