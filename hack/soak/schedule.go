@@ -155,11 +155,12 @@ func (d *deck) deal() Kind {
 	return k
 }
 
-// steps are words of the driver about its steps in each change, by which faults are timed.
+// steps are words of the driver about its steps in each change, by which faults are timed. They are those that it says when it takes a
+// step, which are not always the plan's.
 var steps = map[string][]string{
 	"create": {"founds the cluster"},
-	"grow":   {"nodes are to run", "joins on", "joins on node-2", "gets 3 replicas"},
-	"shrink": {"begins to leave", "the leader of", "gets 1 replica", "is marked as leaving", "is removed from the meta group", "stops NATS"},
+	"grow":   {"nodes are to run", "is ordered for", "joins on", "joins on node-2", "SOAK gets"},
+	"shrink": {"is leaving", "the leader of", "SOAK gets", "is marked as leaving", "is removed from the meta group", "stops NATS"},
 }
 
 // joins are the driver's words when it tells a node to join. A grown cluster has at least three members.
