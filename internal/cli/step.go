@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nkeys"
 
@@ -106,6 +107,13 @@ func (e *executor) send(ctx context.Context, o observation, s scaling.Step) erro
 	return e.control.send(ctx, o.inv.Places[s.Place].Control, signed)
 }
 
+// retired says whether a node's disk is marked never to start with that name again.
+func (o observation) retired(name string) bool {
+	return slices.ContainsFunc(o.nodes, func(n *v1.NodeStatus) bool {
+		return n != nil && n.ServerName == name && n.Phase == v1.NodeWaiting && n.Mark == v1.MarkRetired
+	})
+}
+
 // administer carries out a step within JetStream.
 func administer(ctx context.Context, o observation, admin *jsadmin.Admin, s scaling.Step) error {
 	switch s.Action {
@@ -113,7 +121,7 @@ func administer(ctx context.Context, o observation, admin *jsadmin.Admin, s scal
 		if p := o.record.Record.Names[s.Name].Phase; p != scaling.Removing && p != scaling.Removed {
 			return fmt.Errorf("%s is not removed: the record has it as %q", s.Name, p)
 		}
-		return admin.RemovePeer(ctx, s.Name)
+		return admin.RemovePeer(ctx, s.Name, o.retired(s.Name))
 	case scaling.MoveReplica:
 		return admin.MoveReplica(ctx, s.Stream.Account, s.Stream.Name, s.Name)
 	case scaling.SetReplicas:

@@ -14,9 +14,14 @@ type object = map[string]any
 // RemovePeer takes a server out of the meta group for good: its name must never be used again. It does nothing when the server is
 // not listed. A running server is refused with ErrHoldsReplicas as long as it has a replica of a stream that is not complete on all
 // others, or is the only one, since removing throws that replica away; a server that does not answer is refused with ErrWouldLose unless
-// each stream that it belongs to has a leader and a quorum of complete replicas without it. It fails with ErrNoLeader, and with a refusal while another change of members is under way.
-func (a *Admin) RemovePeer(ctx context.Context, name string) error {
+// each stream that it belongs to has a leader and a quorum of complete replicas without it. Not so one that is retired, which is to say that
+// its disk is marked never to start again: whatever it held is gone for the others, and a stream that lost its leader may get one by the
+// removal. It fails with ErrNoLeader, and with a refusal while another change of members is under way.
+func (a *Admin) RemovePeer(ctx context.Context, name string, retired bool) error {
 	return a.remove(ctx, name, func(p Member) error {
+		if retired && !p.Answered {
+			return nil
+		}
 		streams, err := a.Streams(ctx)
 		if err != nil {
 			return err

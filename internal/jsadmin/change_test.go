@@ -76,7 +76,7 @@ func TestRemovePeerAfterItsReplicasMoved(t *testing.T) {
 	l.mustInSync(a, "HISTORY", "T", 3)
 	leaver := s.Leader
 
-	expectError(t, a.RemovePeer(t.Context(), leaver), ErrHoldsReplicas)
+	expectError(t, a.RemovePeer(t.Context(), leaver, false), ErrHoldsReplicas)
 	expectError(t, a.MoveReplica(t.Context(), "HISTORY", "T", leaver), ErrNoPlace)
 	must(t, a.MoveReplica(t.Context(), "HISTORY", "S", leaver))
 	l.within("S is elsewhere", func() bool {
@@ -95,13 +95,13 @@ func TestRemovePeerAfterItsReplicasMoved(t *testing.T) {
 		}
 		return false
 	})
-	l.within("removal", func() bool { return a.RemovePeer(t.Context(), leaver) == nil })
+	l.within("removal", func() bool { return a.RemovePeer(t.Context(), leaver, false) == nil })
 	m, err := a.Meta(t.Context())
 	must(t, err)
 	if _, there := m.Has(leaver); there || len(m.Members) != 2 {
 		t.Fatalf("members after the removal: %+v", m.Members)
 	}
-	must(t, a.RemovePeer(t.Context(), leaver)) // again: nothing to do
+	must(t, a.RemovePeer(t.Context(), leaver, false)) // again: nothing to do
 	if s := l.mustInSync(a, "HISTORY", "S", 1); s.Messages != 50 {
 		t.Fatalf("%d messages are left of 50", s.Messages)
 	}
@@ -119,15 +119,39 @@ func TestRemovePeerThatIsDead(t *testing.T) {
 		s, err := a.Stream(t.Context(), "HISTORY", "THREE")
 		return err == nil && s.Leader != "" && s.Leader != dead
 	})
-	expectError(t, a.RemovePeer(t.Context(), dead), ErrWouldLose) // ONE is only there
+	expectError(t, a.RemovePeer(t.Context(), dead, false), ErrWouldLose) // ONE is only there
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	l.within("ONE deleted", func() bool { return js.DeleteStream(ctx, "ONE") == nil })
-	l.within("the dead one removed", func() bool { return a.RemovePeer(t.Context(), dead) == nil })
+	l.within("the dead one removed", func() bool { return a.RemovePeer(t.Context(), dead, false) == nil })
 	m, err := a.Meta(t.Context())
 	must(t, err)
 	if _, there := m.Has(dead); there {
 		t.Fatalf("members after the removal: %+v", m.Members)
+	}
+}
+
+// A retired server never comes back with what it has: its removal waits for no stream that is leaderless without it.
+func TestRemovePeerThatIsRetired(t *testing.T) {
+	l := mustCluster(t, 3, false)
+	a, js := l.mustAdmin(), l.mustJS("HISTORY")
+	l.mustStream(js, jetstream.StreamConfig{Name: "ONE", Subjects: []string{"s.>"}, Replicas: 1})
+	retired := l.mustInSync(a, "HISTORY", "ONE", 1).Leader
+	expectError(t, a.RemovePeer(t.Context(), retired, true), ErrHoldsReplicas) // it runs still
+	l.stop(retired)
+	l.within("the retired one removed", func() bool { return a.RemovePeer(t.Context(), retired, true) == nil })
+	m, err := a.Meta(t.Context())
+	must(t, err)
+	if _, there := m.Has(retired); there {
+		t.Fatalf("members after the removal: %+v", m.Members)
+	}
+}
+
+// A meta group that has forgotten a stream does not hide it: who holds it still tells.
+func TestStreamsThatOnlyServersTellOf(t *testing.T) {
+	s := survey{streams: map[streamKey]surveyed{{"HISTORY", "KNOWN"}: {}, {"HISTORY", "FORGOTTEN"}: {}, {"OTHER", "S"}: {}}}
+	if got := s.with("HISTORY", []string{"KNOWN", "NEW"}); !slices.Equal(got, []string{"KNOWN", "NEW", "FORGOTTEN"}) {
+		t.Errorf("streams of HISTORY: %v", got)
 	}
 }
 

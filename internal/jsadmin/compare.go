@@ -73,6 +73,9 @@ func (c *Comparison) compare() {
 // match walks over the messages of before in step with those of after.
 func (c *Comparison) match() {
 	newest := map[[8]byte]uint64{}
+	for _, s := range c.After.later {
+		newest[s] = c.After.Last + 1
+	}
 	for _, m := range c.After.marks {
 		newest[m.subject] = m.seq
 	}
@@ -87,7 +90,7 @@ func (c *Comparison) match() {
 			c.Kept++
 		case i < len(after) && after[i].seq == m.seq:
 			c.Changed++
-		case c.After.limits.explains(m, newest[m.subject], c.After.First):
+		case c.After.limits.explains(m, newest[m.subject], c.After.oldest):
 			c.Dropped++
 		default:
 			c.Lost++
@@ -101,7 +104,7 @@ func (l limits) drop() bool {
 }
 
 // explains says whether the stream's limits account for the absence of m: newest is the newest sequence of its subject, first the
-// stream's first one. Limits on age, number and size take the oldest messages only, so nothing behind first is explained by them.
+// stream's first one once all was read. Limits on age, number and size take the oldest messages only, so nothing behind first is explained by them.
 func (l limits) explains(m mark, newest, first uint64) bool {
 	switch {
 	case l.Retention != "limits", l.TTL:

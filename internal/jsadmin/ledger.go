@@ -30,6 +30,11 @@ type LedgerEntry struct {
 
 	limits limits
 	marks  []mark
+	// oldest is the first sequence at the end of the reading: what lies before it may have gone under the reading.
+	oldest uint64
+	// later are subjects that had messages at the end of the reading, if any was written since it began: one that no mark has got its
+	// newest message meanwhile. Filled where a new message takes the place of an old one.
+	later [][8]byte
 }
 
 // limits are the settings by which a stream may drop a message that it had.
@@ -106,6 +111,7 @@ func (a *Admin) entryOnce(ctx context.Context, account, name string, opts Ledger
 	if e.Consumers, err = a.durables(ctx, account, name); err != nil {
 		return e, err
 	}
+	e.oldest = e.First
 	if opts.Quick {
 		return e, nil
 	}
@@ -125,7 +131,33 @@ func (a *Admin) entryOnce(ctx context.Context, account, name string, opts Ledger
 	if after.Cluster.Leader != i.Cluster.Leader {
 		return e, fmt.Errorf("%w: from %q to %q", ErrMoved, i.Cluster.Leader, after.Cluster.Leader)
 	}
-	return e, nil
+	e.oldest = after.State.First
+	if e.limits.PerSubject > 0 && after.State.Last > e.Last {
+		e.later, err = a.subjects(ctx, account, name)
+	}
+	return e, err
+}
+
+// subjects returns the hashes of all subjects that a stream has messages of.
+func (a *Admin) subjects(ctx context.Context, account, stream string) ([][8]byte, error) {
+	var out [][8]byte
+	for {
+		var r struct {
+			Total int `json:"total"`
+			State struct {
+				Subjects map[string]uint64 `json:"subjects"`
+			} `json:"state"`
+		}
+		if err := a.ask(ctx, account, "$JS.API.STREAM.INFO."+stream, object{"subjects_filter": ">", "offset": len(out)}, &r); err != nil {
+			return nil, fmt.Errorf("list its subjects: %w", err)
+		}
+		for s := range r.State.Subjects {
+			out = append(out, subjectSum(s))
+		}
+		if len(r.State.Subjects) == 0 || len(out) >= r.Total {
+			return out, nil
+		}
+	}
 }
 
 // durables returns the ack floors of the durable consumers.

@@ -19,13 +19,16 @@ func TestLedgerUnderWriters(t *testing.T) {
 	a, js := l.mustAdmin(), l.mustJS("HISTORY")
 	l.mustStream(js, jetstream.StreamConfig{Name: "LOG", Subjects: []string{"log.>"}, Replicas: 1})
 	l.mustStream(js, jetstream.StreamConfig{Name: "KV", Subjects: []string{"kv.>"}, Replicas: 1, MaxMsgsPerSubject: 1})
+	// Full, so that every write drops a message, also while the ledger reads.
+	l.mustStream(js, jetstream.StreamConfig{Name: "FULL", Subjects: []string{"full.>"}, Replicas: 1, MaxMsgs: 1200})
+	mustPublish(t, js, "full.a", 1200)
 	mustPublish(t, js, "log.a", 1200)
 	mustPublish(t, js, "kv.fixed", 1)
 	mustPublish(t, js, "kv.c", 1)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for _, subject := range []string{"log.b", "kv.b"} {
+	for _, subject := range []string{"log.b", "kv.b", "full.b"} {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				one, done := context.WithTimeout(ctx, time.Second)
@@ -98,5 +101,26 @@ func TestCompareTellsWhatIsMissing(t *testing.T) {
 	}
 	if got[1].Lost != 1 || got[1].Kept != 19 || got[1].Problem == "" || got[1].DigestUpTo == before[1].Digest {
 		t.Errorf("the deleted message: %+v", got[1])
+	}
+}
+
+// What the limits take while the messages are read is not lost, and what they can't have taken is.
+func TestCompareExplainsWhatWentWhileReading(t *testing.T) {
+	is := func(seq uint64, subject string) mark { return mark{seq: seq, subject: subjectSum(subject)} }
+	before := LedgerEntry{Account: "A", Stream: "S", Messages: 2, First: 1, Last: 2, Digest: "read", marks: []mark{is(1, "a"), is(2, "b")}}
+	for _, c := range []struct {
+		name  string
+		after LedgerEntry
+		lost  uint64
+	}{
+		{"taken by the limit meanwhile", LedgerEntry{First: 1, Last: 9, oldest: 3, limits: limits{MaxMessages: 7}}, 0},
+		{"not as old as that", LedgerEntry{First: 1, Last: 9, oldest: 2, limits: limits{MaxMessages: 7}}, 1},
+		{"written again meanwhile", LedgerEntry{First: 1, Last: 9, oldest: 9, limits: limits{PerSubject: 1}, later: [][8]byte{subjectSum("a"), subjectSum("b")}}, 0},
+		{"one of them not", LedgerEntry{First: 1, Last: 9, oldest: 9, limits: limits{PerSubject: 1}, later: [][8]byte{subjectSum("a")}}, 1},
+	} {
+		c.after.Account, c.after.Stream, c.after.Digest, c.after.limits.Retention = "A", "S", "read", "limits"
+		if got := Compare([]LedgerEntry{before}, []LedgerEntry{c.after}); got[0].Lost != c.lost {
+			t.Errorf("%s: %d lost, want %d", c.name, got[0].Lost, c.lost)
+		}
 	}
 }

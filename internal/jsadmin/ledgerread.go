@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -96,6 +97,9 @@ func (a *Admin) readSpan(ctx context.Context, account, stream string, from, to u
 		if r.Message.Seq > to {
 			break
 		}
+		if r.Message.Seq < seq {
+			return nil, fmt.Errorf("asked for message %d or a later one, the leader answers with %d", seq, r.Message.Seq)
+		}
 		out = append(out, r.mark())
 		seq = r.Message.Seq + 1
 	}
@@ -115,7 +119,11 @@ func (r storedMessage) mark() mark {
 		h.Write(part)
 	}
 	copy(m.sum[:], h.Sum(nil))
-	s := sha256.Sum256([]byte(r.Message.Subject))
-	copy(m.subject[:], s[:])
+	m.subject = subjectSum(r.Message.Subject)
 	return m
+}
+
+func subjectSum(subject string) [8]byte {
+	s := sha256.Sum256([]byte(subject))
+	return [8]byte(s[:8])
 }

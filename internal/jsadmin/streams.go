@@ -85,7 +85,8 @@ type desired struct {
 	Replicas []peer `json:"replicas"`
 }
 
-// Streams returns all streams of all accounts, sorted. It fails with ErrForeignAccount when a server holds a stream of an account
+// Streams returns all streams of all accounts, sorted: those that the meta leader names, and those that a server holds although the
+// leader does not know them, as after a meta group has forgotten them. It fails with ErrForeignAccount when a server holds a stream of an account
 // that Options.Accounts does not name, and when there is no meta leader to ask for the names. A stream that has no leader is
 // returned with the members that the servers know of, none of them current; one that no answering server holds, with all members of
 // the meta group that are silent, since any of them may have it.
@@ -103,7 +104,7 @@ func (a *Admin) Streams(ctx context.Context) ([]Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
+		for _, name := range seen.with(account, names) {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()

@@ -72,6 +72,17 @@ func (a *Admin) survey(ctx context.Context) (survey, error) {
 	return s, nil
 }
 
+// with returns the names of an account's streams together with those that any server holds.
+func (s survey) with(account string, names []string) []string {
+	all := slices.Clone(names)
+	for key := range s.streams {
+		if key.account == account && !slices.Contains(names, key.name) {
+			all = append(all, key.name)
+		}
+	}
+	return all
+}
+
 // heldStreams is what is read of one server's answer.
 type heldStreams struct {
 	Meta     *claim `json:"meta_cluster"`
