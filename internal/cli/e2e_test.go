@@ -162,15 +162,37 @@ func TestLostDisks(t *testing.T) {
 		t.Fatalf("a member whose disk is there was removed: exit code %d\n%s", code, said)
 	}
 	lose(2)
+	l.expectRescueRefused("nothing is to be rescued", "unibus-2-0") // two members have a leader
 	r := l.mustRun("remove", "unibus-2-0")
 	l.expectMembers(r, 3)
 	l.expectNothingLost(r)
 
-	lose(1)
 	lose(2)
+	l.kill(1)
+	l.expectRescueRefused("unibus-1-0 does not run", "unibus-2-1") // its disk may have what unibus-0-0 has not
+	lose(1)
 	l.expectMembers(l.mustRun("rescue", "unibus-1-0", "unibus-2-1"), 3)
 	if s, err := js.Stream(t.Context(), "LOG"); err != nil || s.CachedInfo().State.Msgs != 100 {
 		t.Fatalf("the stream after the rescue: %v", err)
+	}
+}
+
+// expectRescueRefused expects a refusal with these words that leaves the record as it is.
+func (l *lab) expectRescueRefused(words string, lost ...string) {
+	l.t.Helper()
+	before, err := l.folder.record()
+	must(l.t, err)
+	natstest.Within(l.t, limit, "a refusal: "+words, func() bool { // a leader may be claimed, or sought, for some seconds
+		code, _, said := l.run(append([]string{"rescue", "--yes"}, lost...)...)
+		if code != exitFailed {
+			l.t.Fatalf("rescue %v: exit code %d\n%s", lost, code, said)
+		}
+		return strings.Contains(said, words)
+	})
+	after, err := l.folder.record()
+	must(l.t, err)
+	if after.Version != before.Version {
+		l.t.Errorf("the record was changed from version %d to %d", before.Version, after.Version)
 	}
 }
 

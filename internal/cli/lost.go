@@ -86,11 +86,15 @@ func (o observation) holds(place int, disk string) bool {
 func newRescue(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "rescue SERVER...", Short: "Last resort: more members than a quorum can spare are lost for good", Args: cobra.MinimumNArgs(1),
-		Long: `Names the members that are lost for good, with their disks. On what is left the quorum is lowered for a few minutes, the lost ones are
-removed, and their places are filled with new disks. What only the lost ones had is lost. Bring disks back instead wherever that can
-be done: a member that comes back after this must not keep its disk.`,
+		Long: `Names all members that are lost for good, with their disks. On what is left, all of which must run, the quorum is lowered for a few
+minutes, the lost ones are removed, and their places are filled with new disks. What only the lost ones had is lost. Bring disks back instead
+wherever that can be done: a member that comes back after this must not keep its disk. As long as a leader answers, it is refused: then
+unibus cluster remove replaces a lost member without any loss.`,
 		RunE: run(o, func(c *cobra.Command, s *session, args []string) error {
 			if err := s.mustBeSilent(c.Context(), args); err != nil {
+				return err
+			}
+			if err := s.mustBeAlone(c.Context(), args); err != nil {
 				return err
 			}
 			if !o.yes {
@@ -105,6 +109,46 @@ be done: a member that comes back after this must not keep its disk.`,
 			return s.change(c.Context(), "", func(*inventory) error { return nil })
 		}),
 	}
+}
+
+// mustBeAlone refuses a rescue that is not the last resort: while a leader answers, members can be removed without losing anything;
+// and a member that is not named lost, but does not run, may have what those that run have not: a leader among them alone would
+// forget it, and take it from that member too once it is back.
+func (s *session) mustBeAlone(ctx context.Context, lost []string) error {
+	o, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	if o.meta != nil && !o.meta.Rescue {
+		return fmt.Errorf("%s leads the meta group: nothing is to be rescued; replace a lost member with unibus cluster remove SERVER", o.meta.Leader)
+	}
+	left := 0
+	for _, name := range slices.Sorted(maps.Keys(o.record.Record.Names)) {
+		switch o.record.Record.Names[name].Phase {
+		case scaling.Member, scaling.Leaving, scaling.Removing:
+		default:
+			continue
+		}
+		if slices.Contains(lost, name) {
+			continue
+		}
+		if !o.runs(name) {
+			return fmt.Errorf("%s does not run, and is not named as lost: it may have what the others have not; start it first (unibus cluster start), "+
+				"or name it too if it is lost for good, with its disk", name)
+		}
+		left++
+	}
+	if left == 0 {
+		return errors.New("no member is left: restore a backup")
+	}
+	return nil
+}
+
+// runs says whether a node runs as a member with that name.
+func (o observation) runs(name string) bool {
+	return slices.ContainsFunc(o.nodes, func(n *v1.NodeStatus) bool {
+		return n != nil && n.ServerName == name && n.Phase == v1.NodeRunning && !n.Removed
+	})
 }
 
 // rescue removes lost members on a quorum that is lowered to that of those that are left. It may be repeated.
@@ -131,13 +175,10 @@ func (s *session) rescue(ctx context.Context, lost []string) error {
 		}
 	}
 	running := 0
-	for _, n := range o.nodes {
-		if n != nil && n.Phase == v1.NodeRunning && !n.Removed {
+	for name := range next.Names {
+		if o.runs(name) {
 			running++
 		}
-	}
-	if running == 0 {
-		return errors.New("no member runs: start what is left first, with unibus cluster start")
 	}
 	return s.removeLost(ctx, o, lost, running/2+1)
 }
