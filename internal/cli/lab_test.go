@@ -35,7 +35,7 @@ var programs = sync.OnceValues(func() (proc.Binaries, error) {
 	if built, err = os.MkdirTemp("", "unibus-cli-"); err != nil {
 		return proc.Binaries{}, err
 	}
-	return proc.Build(context.Background(), built, false)
+	return proc.Build(context.Background(), built, true)
 })
 
 // lab is a cluster folder that is worked on by the real programs.

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/unibus/unibus/internal/e2e/proc"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -21,6 +22,10 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if built != "" {
+			if err := proc.Races(built); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
 			os.RemoveAll(built)
 		}
 		os.Exit(code)

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -33,14 +34,14 @@ var built struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	err := goleak.Find()
 	if built.dir != "" {
+		err = errors.Join(proc.Races(built.dir), err)
 		os.RemoveAll(built.dir)
 	}
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
@@ -54,7 +55,7 @@ func mustBinaries(t *testing.T) proc.Binaries {
 			return
 		}
 		if built.dir, built.err = os.MkdirTemp("", "unibus-e2e-"); built.err == nil {
-			built.bin, built.err = proc.Build(context.Background(), built.dir, false)
+			built.bin, built.err = proc.Build(context.Background(), built.dir, true)
 		}
 	})
 	must(t, built.err)

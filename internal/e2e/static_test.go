@@ -76,11 +76,7 @@ func TestColdStartByBootstrap(t *testing.T) {
 	lost := c.Places[1]
 	must(t, lost.Stop(t.Context()))
 	must(t, lost.Lose())
-	must(t, lost.Start())
-	<-lost.Process().Done()
-	if out := lost.Process().Output(); !strings.Contains(out, "this is no first start") {
-		t.Errorf("it does not say why it did not start: %s", out)
-	}
+	c.expectRefused(lost, "this is no first start")
 }
 
 // TestTrapJoinersWithoutThemselves: joiners whose routes leave themselves out take each other for the whole cluster, and its

@@ -17,7 +17,11 @@ import (
 // Binaries are the built programs.
 type Binaries struct{ Membershipd, Unibus string }
 
-// Build builds the programs into the folder, with the race detector when race is set.
+// raceLog is where raced programs write what the race detector finds, with their process id behind it.
+const raceLog = "race"
+
+// Build builds the programs into the folder, with the race detector when race is set: what it finds in any process started from
+// then on, by whomever, is told by Races.
 func Build(ctx context.Context, dir string, race bool) (Binaries, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -26,6 +30,9 @@ func Build(ctx context.Context, dir string, race bool) (Binaries, error) {
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if race {
 		args = append(args, "-race")
+		if err := os.Setenv("GORACE", "log_path="+filepath.Join(dir, raceLog)); err != nil {
+			return Binaries{}, fmt.Errorf("where races are told: %w", err)
+		}
 	}
 	c := exec.CommandContext(ctx, "go", append(args, "./cmd/membershipd", "./cmd/unibus")...)
 	c.Dir = root
@@ -33,6 +40,20 @@ func Build(ctx context.Context, dir string, race bool) (Binaries, error) {
 		return Binaries{}, fmt.Errorf("build the programs: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return Find(dir)
+}
+
+// Races returns an error with all races that programs built into the folder have had.
+func Races(dir string) error {
+	files, _ := filepath.Glob(filepath.Join(dir, raceLog+".*")) // the pattern is valid
+	var all []error
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err == nil {
+			err = errors.New(string(b))
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
 }
 
 // Find returns the programs that a folder has.
