@@ -4,6 +4,7 @@ package load_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -119,6 +120,10 @@ func TestEverythingIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			natstest.Within(t, time.Minute, "300 writes", func() bool { return l.Acknowledged() >= 300 })
+			if err := errors.Join(w.Reconnect(c.connect), r.Reconnect(c.connect)); err != nil {
+				t.Fatal(err)
+			}
+			natstest.Within(t, time.Minute, "300 writes over other connections", func() bool { return l.Acknowledged() >= 600 })
 			if v := mustVerify(t, l, nc, s); v.Lost() > 0 || len(v.Duplicates) > 0 || len(v.Replicas) != 3 {
 				t.Errorf("with writers at work: %+v", v)
 			}
