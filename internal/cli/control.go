@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,9 @@ const (
 	maxStatus = 1 << 20
 )
 
+// phases are those that a node can be in.
+var phases = []v1.NodePhase{v1.NodeWaiting, v1.NodeStarting, v1.NodeRunning, v1.NodeRepairing, v1.NodeStopping}
+
 // control speaks to control endpoints.
 type control struct{ http *http.Client }
 
@@ -34,8 +38,11 @@ func newControl(files tlsFiles) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	// No proxy: orders go to the address that is written down.
-	return &control{&http.Client{Transport: &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}}}, nil
+	// No proxy and no redirect: a node is asked, and gets orders, at the address that is written down and nowhere else.
+	return &control{&http.Client{
+		Transport:     &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // close gives up idle connections.
@@ -61,13 +68,20 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// status asks a node for its status.
+// errStranger is what an answer is refused with that no node gives.
+var errStranger = errors.New("what answers there is not a UniBus node")
+
+// status asks a node for its status. Any web server answers 200, and JSON without a single field of ours is valid: what has no disk id
+// would be heard as a node whose disk is gone.
 func (c *control) status(ctx context.Context, base string) (*v1.NodeStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
 	var s v1.NodeStatus
 	if err := c.do(ctx, http.MethodGet, base, v1.PathNode, nil, &s); err != nil {
 		return nil, fmt.Errorf("ask the node at %s: %w", base, err)
+	}
+	if s.DiskID == "" || !slices.Contains(phases, s.Phase) {
+		return nil, fmt.Errorf("ask the node at %s: %w (disk id %q, phase %q): see which program has that port", base, errStranger, s.DiskID, s.Phase)
 	}
 	s.ClientURL, s.RouteURL = reachable(s.ClientURL, base), reachable(s.RouteURL, base)
 	return &s, nil

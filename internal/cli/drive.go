@@ -129,7 +129,7 @@ func (d *driver) remember(o observation) inventory {
 	inv, err := d.folder.update(func(inv *inventory) error {
 		for i, s := range o.nodes {
 			if s != nil && i < len(inv.Places) {
-				d.rememberPlace(i, &inv.Places[i], s)
+				rememberPlace(&inv.Places[i], s)
 			}
 		}
 		// A person's word is about one loss. It must not be taken for the next one's: it ends when the server answers after all, or is gone.
@@ -158,10 +158,8 @@ func (o observation) settled(name string) bool {
 	return p == scaling.Removed || p == scaling.Void
 }
 
-func (d *driver) rememberPlace(i int, p *place, s *v1.NodeStatus) {
-	if p.Local == nil || d.launcher.process(i, p.Local.PID) != 0 { // else somebody else has the port
-		p.DiskID = s.DiskID
-	}
+func rememberPlace(p *place, s *v1.NodeStatus) {
+	p.DiskID = s.DiskID
 	if s.RouteURL != "" {
 		p.Route = s.RouteURL
 	}

@@ -67,11 +67,13 @@ func (l *launcher) start(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		if i < len(inv.Places) && inv.Places[i].Local == nil {
-			return nil
-		}
-		if i < len(inv.Places) && l.started(ctx, i, inv.Places[i]) {
-			return nil
+		if i < len(inv.Places) {
+			if l.started(i, inv.Places[i]) {
+				return nil
+			}
+			if err := l.clash(ctx, i, inv.Places[i]); err != nil {
+				return err
+			}
 		}
 		for attempt := 1; ; attempt++ {
 			fresh, err := l.configure(ctx, i, inv)
@@ -144,11 +146,11 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 // timers is the setting for the Raft timers of the cluster, without which a node can't join: as a member keeps them, and else as the
 // nodes here are configured. Empty where nobody tells: the first node sets them.
 func (l *launcher) timers(ctx context.Context, inv inventory) string {
-	for _, p := range inv.Places {
+	for i, p := range inv.Places {
 		if p.Control == "" || inv.ClusterID == "" {
 			continue
 		}
-		if s, err := l.control.status(ctx, p.Control); err == nil && s.ClusterID == inv.ClusterID && raftTimers[s.RaftTimers] != "" {
+		if s, err := l.status(ctx, i, p); err == nil && s.ClusterID == inv.ClusterID && raftTimers[s.RaftTimers] != "" {
 			return raftTimers[s.RaftTimers]
 		}
 	}
@@ -221,7 +223,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 		return err
 	}
 	for end := time.Now().Add(startLimit); ; {
-		s, err := l.control.status(ctx, inv.Places[i].Control)
+		s, err := l.status(ctx, i, inv.Places[i])
 		if err == nil {
 			_, err = l.folder.update(func(inv *inventory) error {
 				inv.Places[i].DiskID = s.DiskID
@@ -260,18 +262,6 @@ func (l *launcher) find() (string, error) {
 	}
 	l.program = p
 	return p, nil
-}
-
-// started says whether the place's process exists.
-func (l *launcher) started(ctx context.Context, i int, p place) bool {
-	if p.Local == nil {
-		return true
-	}
-	if l.process(i, p.Local.PID) != 0 {
-		return true
-	}
-	_, err := l.control.status(ctx, p.Control)
-	return err == nil
 }
 
 // stop stops the local node of a place, if it runs. The process gets the signal only when what answers at the place's control

@@ -76,13 +76,13 @@ func (o *observer) observeWith(ctx context.Context, inv inventory) (observation,
 	ob.nodes, ob.silent = make([]*v1.NodeStatus, len(inv.Places)), make([]error, len(inv.Places))
 	var wg sync.WaitGroup
 	for i, p := range inv.Places {
-		wg.Go(func() { ob.nodes[i], ob.silent[i] = o.control.status(ctx, p.Control) })
+		wg.Go(func() { ob.nodes[i], ob.silent[i] = o.launcher.status(ctx, i, p) })
 	}
 	wg.Wait()
 	ob.seen = scaling.Observed{Now: time.Now().UTC(), KnownID: inv.ClusterID, Size: inv.Size}
 	for i, p := range inv.Places {
 		ob.seen.Places = append(ob.seen.Places, scaling.Place{
-			Volume: o.volume(i, p), Started: ob.nodes[i] != nil || o.launcher.started(ctx, i, p), Node: nodeOf(ob.nodes[i]),
+			Volume: o.volume(i, p), Started: ob.nodes[i] != nil || o.launcher.started(i, p), Node: nodeOf(ob.nodes[i]),
 		})
 	}
 	o.cluster(ctx, &ob)

@@ -3,10 +3,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
 // tooOften is how many failed starts of a node in a row are enough to call a person.
@@ -53,6 +57,61 @@ func (l *launcher) hopeless() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// started says whether the place's process exists. A node on another host is not ours to start: it always counts as started.
+func (l *launcher) started(i int, p place) bool {
+	return p.Local == nil || l.process(i, p.Local.PID) != 0
+}
+
+// status asks the node of a place for its status. At the port of a local place only the place's own process is heard: the node of
+// another cluster that has taken the port of one that was killed looks like a node that has lost its disk.
+func (l *launcher) status(ctx context.Context, i int, p place) (*v1.NodeStatus, error) {
+	s, err := l.control.status(ctx, p.Control)
+	if err == nil && !l.started(i, p) {
+		return nil, l.clashed(i, p, fmt.Sprintf("another node (disk %s)", s.DiskID))
+	}
+	return s, err
+}
+
+// clash returns an error when something else has the control port of a local place whose process does not run. A process that has just
+// been killed may have it for a moment.
+func (l *launcher) clash(ctx context.Context, i int, p place) error {
+	u, err := url.Parse(p.Control)
+	if err != nil || p.Control == "" {
+		return nil // its configuration tells anew
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	var d net.Dialer
+	for {
+		c, err := d.DialContext(ctx, "tcp", u.Host)
+		if err != nil && ctx.Err() == nil {
+			return nil // nobody has it
+		}
+		if err == nil {
+			c.Close()
+		}
+		switch _, err := l.status(ctx, i, p); {
+		case errors.Is(err, errClash):
+			return err
+		case err == nil:
+			return nil // somebody has started it by hand just now
+		}
+		select {
+		case <-ctx.Done():
+			return l.clashed(i, p, "another program")
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// errClash says that a port of a node is in use by somebody else.
+var errClash = errors.New("its port is taken")
+
+func (l *launcher) clashed(i int, p place, by string) error {
+	return fmt.Errorf("node-%d does not run, and %w: %s answers at %s; stop that, or give the node another control-port in %s (if this folder "+
+		"was moved while the node ran, what answers may be the node itself: end it by hand)", i, errClash, by, p.Control, l.folder.path(configFile(i)))
 }
 
 // process returns the id of the place's process, 0 when there is none. The recorded id alone proves nothing: ids are given again,

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/natstest"
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+// mustAnswer has a web server answer every request at an address ("" for any) with 200 and a text.
+func mustAnswer(t *testing.T, address, answer string) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+	if address != "" {
+		s.Listener.Close()
+		natstest.Within(t, limit, "the port of a process that was killed", func() bool {
+			var err error
+			s.Listener, err = net.Listen("tcp", address)
+			return err == nil
+		})
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Only what a node says is heard, and only where the node is.
+func TestStatusOfWhatIsNoNode(t *testing.T) {
+	ctl, err := newControl(tlsFiles{})
+	must(t, err)
+	defer ctl.close()
+	for _, answer := range []string{`{}`, `{"phase":"waiting"}`, `{"diskID":"a"}`, `{"diskID":"a","phase":"sleeping"}`, `[]`} {
+		if s, err := ctl.status(t.Context(), mustAnswer(t, "", answer).URL); err == nil {
+			t.Errorf("%s was taken for the status of a node: %+v", answer, s)
+		}
+	}
+	node := mustAnswer(t, "", `{"diskID":"a","phase":"waiting"}`)
+	if _, err := ctl.status(t.Context(), node.URL); err != nil {
+		t.Errorf("a node: %v", err)
+	}
+	redirect := httptest.NewServer(http.RedirectHandler(node.URL+v1.PathNode, http.StatusTemporaryRedirect))
+	defer redirect.Close()
+	if s, err := ctl.status(t.Context(), redirect.URL); err == nil || !strings.Contains(err.Error(), "307") {
+		t.Errorf("a redirect was followed: %+v, %v", s, err)
+	}
+}
+
+// What has taken the port of a node that was killed is not heard as that node with another disk: nothing is removed.
+func TestPortOfAKilledNodeIsTaken(t *testing.T) {
+	l := mustLab(t)
+	l.expectMembers(l.mustRun("create", "--replicas", "3"), 3)
+	inv, err := l.folder.inventory()
+	must(t, err)
+	l.kill(2)
+	stranger, err := json.Marshal(v1.NodeStatus{Phase: v1.NodeWaiting, DiskID: "stranger", Nonce: "x", ClusterName: "unibus"})
+	must(t, err)
+	for _, answer := range []string{`{}`, string(stranger)} {
+		s := mustAnswer(t, strings.TrimPrefix(inv.Places[2].Control, "http://"), answer)
+		code, out, said := l.run("start", "--timeout", "2m")
+		if code != exitPerson || !strings.Contains(out+said, "its port is taken") || !strings.Contains(out+said, "control-port") {
+			t.Errorf("start beside %s: exit code %d\n%s%s", answer, code, out, said)
+		}
+		if code, out, said := l.run("status"); code != 0 || !strings.Contains(out, "stopped") {
+			t.Errorf("status beside %s: exit code %d\n%s%s", answer, code, out, said)
+		}
+		s.Close()
+		v, err := l.folder.record()
+		must(t, err)
+		if q := v.Record.Names["unibus-2-0"]; q.Phase != scaling.Member || len(v.Record.Names) != 3 {
+			t.Fatalf("the record beside %s: %+v", answer, v.Record.Names)
+		}
+	}
+	now, err := l.folder.inventory()
+	must(t, err)
+	if now.Places[2].DiskID != inv.Places[2].DiskID {
+		t.Errorf("the disk of node-2 is %s by now, it was %s", now.Places[2].DiskID, inv.Places[2].DiskID)
+	}
+	l.expectMembers(l.mustRun("start"), 3)
+}
