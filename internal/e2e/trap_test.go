@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -174,4 +175,44 @@ func TestTrapOldDisksAndNamesComeBack(t *testing.T) {
 			t.Errorf("place %d is %s again", p.Number, s.ServerName)
 		}
 	}
+}
+
+// TestTrapFounderDiskFromWhenItWasAlone: a founder on a disk from when it was the only member is a quorum by itself. Where it leads the
+// others, which know more, nothing is done to them on its word; a person is told, and nothing is lost.
+func TestTrapFounderDiskFromWhenItWasAlone(t *testing.T) {
+	c := mustBus(t, bus.Config{Places: 3})
+	c.mustForm(1)
+	first := c.Places[0]
+	must(t, first.Stop(t.Context()))
+	must(t, first.Keep(first.Disk+".kept"))
+	c.mustStart(c.Places...)
+	must(t, c.Run(t.Context(), c.Grow(3)...))
+	c.expectSettled(3)
+	c.mustWrite(100)
+	for _, p := range c.Places {
+		must(t, p.Stop(t.Context()))
+	}
+	must(t, first.PutBack(first.Disk+".kept"))
+	c.mustStart(c.Places...)
+
+	ctx, cancel := contextFor(t, limit)
+	defer cancel()
+	driver, err := c.Drive(ctx, c.Grow(3)...)
+	must(t, err)
+	if !driver.AwaitOutput(ctx, regexp.MustCompile("does not list unibus-1-0, a member that was not removed")) {
+		t.Errorf("nobody says that the leader knows too little: %s", driver.Output())
+	}
+	driver.Kill()
+	for _, p := range c.Places[1:] {
+		if s := c.expectPhase(p, v1.NodeRunning, ""); s.Mark != "" {
+			t.Errorf("place %d is marked %s", p.Number, s.Mark)
+		}
+	}
+	// What the remedy says: away with that disk, and an empty one in its place.
+	must(t, first.Stop(t.Context()))
+	must(t, first.Lose())
+	c.mustStart(first)
+	must(t, c.Run(t.Context(), c.Grow(3)...))
+	c.expectSettled(3)
+	c.expectKept(3)
 }

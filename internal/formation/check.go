@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/unibus/unibus/internal/embeddednats"
 )
 
 // Remedies that several refusals share.
@@ -96,7 +98,17 @@ func (d *disk) filled(name string) bool {
 
 // hasMeta says whether the store has the state of a meta group: every JetStream store of a cluster has it, from its first
 // start on, whichever account is the system's.
-func (d *disk) hasMeta() bool {
+func (d *disk) hasMeta() bool { return d.metaPeers() != "" }
+
+// metaPeers is the file in which the store keeps who is in its meta group, empty when it has none.
+func (d *disk) metaPeers() string {
 	found, err := fs.Glob(os.DirFS(d.path(storeDir)), "*/_js_/_meta_/peers.idx")
-	return err == nil && len(found) > 0
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return filepath.Join(d.path(storeDir), filepath.FromSlash(found[0]))
 }
+
+// alone says whether the store's meta group has no other member than the server of that name. Such a disk leads as soon as it
+// starts. Put back when there are others, it leads them without what they have, and they forget it.
+func (d *disk) alone(name string) bool { return embeddednats.Alone(d.metaPeers(), name) }

@@ -51,6 +51,9 @@ type Config struct {
 	// Denied returns server names that were removed or are being removed, as far as this node was told. It is used only
 	// to deny. nil: none.
 	Denied func() []string
+	// Members returns server names that are members, as far as this node was told. It is used only to deny: a disk from when its
+	// server was alone does not start by itself while there are others. nil: none.
+	Members func() []string
 	// ChangeTimers makes a disk take the Raft timers that Server returns in place of those that it started with before.
 	// All nodes of the cluster must be stopped.
 	ChangeTimers bool
@@ -89,6 +92,9 @@ func (c *Config) complete() error {
 	if c.Denied == nil {
 		c.Denied = func() []string { return nil }
 	}
+	if c.Members == nil {
+		c.Members = func() []string { return nil }
+	}
 	switch {
 	case c.StoreDir == "":
 		return errors.New("no store folder: set --store-dir")
@@ -108,3 +114,8 @@ func (c *Config) complete() error {
 
 // denied says whether a name must not be used.
 func (c *Config) denied(name string) bool { return slices.Contains(c.Denied(), name) }
+
+// others returns the members that this node was told of beside itself.
+func (c *Config) others(name string) []string {
+	return slices.DeleteFunc(slices.Clone(c.Members()), func(m string) bool { return m == name })
+}

@@ -107,6 +107,7 @@ func (f *Formation) Status() v1.NodeStatus {
 		s.HTTPURL = f.cfg.HTTPURL()
 	}
 	if srv == nil {
+		s.Alone = s.ServerName != "" && !s.Founding && f.disk.alone(s.ServerName)
 		return s
 	}
 	s.ClientURL, s.Removed = srv.ClientURL(), srv.Removed()

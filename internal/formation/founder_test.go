@@ -2,7 +2,11 @@
 
 package formation
 
-import "testing"
+import (
+	"testing"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
 
 // TestFounderIsCalledAnew: a founder that was given no name has another one on each disk, and keeps it.
 func TestFounderIsCalledAnew(t *testing.T) {
@@ -23,4 +27,31 @@ func TestFounderIsCalledAnew(t *testing.T) {
 			t.Errorf("%s is called %s after a restart", name, got)
 		}
 	}
+}
+
+// TestLoneDiskWaitsWhileOthersAreMembers: a disk from when its server was alone would lead by itself, and the others forget what it
+// does not know. It starts as soon as somebody who knows better says so, and by itself where nobody was told of others.
+func TestLoneDiskWaitsWhileOthersAreMembers(t *testing.T) {
+	cfg := nodeConfig(t.TempDir(), "a-1", ModeFound, MustPorts(t, 1), 0)
+	var members []string
+	cfg.Members = func() []string { return members }
+	n := MustNode(t, cfg)
+	n.ExpectRunning(t)
+	if n.Status().Alone {
+		t.Error("a node that runs tells of its disk")
+	}
+	n.MustStop(t)
+
+	members = []string{"a-1", "a-2"}
+	n = MustNode(t, cfg)
+	if s := n.Status(); s.Phase != v1.NodeWaiting || !s.Alone || !contains(s.Reason, "a-2") {
+		t.Errorf("started beside another member: %+v", s)
+	}
+	MustTake(t, n.Formation, order(n.Formation, v1.OrderResume, "a-1"))
+	n.ExpectRunning(t)
+	n.MustStop(t)
+
+	members = []string{"a-1"}
+	n = MustNode(t, cfg)
+	n.ExpectRunning(t)
 }

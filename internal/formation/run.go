@@ -75,6 +75,9 @@ func (f *Formation) decide() step {
 			"which holds nothing yet, aside to join; waits for a resume order", i.ServerName))
 	case i.Mark == v1.MarkLeaving:
 		return wait(fmt.Sprintf("server %s is leaving the cluster: waits for a resume order", i.ServerName))
+	case !i.founding() && len(f.cfg.others(i.ServerName)) > 0 && f.disk.alone(i.ServerName):
+		return wait(fmt.Sprintf("the disk of server %s is from when it was the only member, and the record has %v as well: if an older copy was put back, "+
+			"bring the right disk back, or move its store folder away (keep it) and start with an empty one; waits for a resume order", i.ServerName, f.cfg.others(i.ServerName)))
 	case f.cfg.denied(i.ServerName):
 		return wait(fmt.Sprintf("server %s is recorded as removed or being removed: waits for a resume order", i.ServerName))
 	}

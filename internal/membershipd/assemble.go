@@ -30,9 +30,11 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 	}
 	p := plan{log: slog.New(logHandler(logTo, c.LogFormat, level)), patience: defaultPatience, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
 		repair: c.SelfRepair, logins: func() map[string]uint64 { return nil }}
+	record := recorded(c.IdentityRecord, p.log)
 	p.formation = formation.Config{StoreDir: c.StoreDir, ClusterName: c.ClusterName, ClusterID: c.ClusterID, ServerName: c.ServerName,
-		Mode: formation.Mode(c.Formation), Denied: denied(c.IdentityRecord, p.log), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout,
-		ChangeTimers: c.ChangeRaftTimers}
+		Mode: formation.Mode(c.Formation), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout, ChangeTimers: c.ChangeRaftTimers,
+		Denied:  func() []string { return record("removing", "removed") },
+		Members: func() []string { return record("member", "leaving") }}
 	if c.OrderKey != "" {
 		verify, err := busauth.VerifyOrderKey(c.OrderKey)
 		if err != nil {

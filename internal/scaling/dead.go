@@ -13,8 +13,8 @@ func (p *pass) dead(name string) bool {
 	}
 	n := p.rec.Names[name]
 	is := func(x *Node) bool { return x.Name == name || n.DiskID != "" && x.DiskID == n.DiskID && !p.older(x, n) }
-	if home := p.node(n.Place); !p.declared(name) && (home == nil || is(home)) {
-		return false
+	if home := p.node(n.Place); !p.declared(name) && (home == nil || home.DiskID == "" || is(home)) {
+		return false // what answers without a disk is no node of this program
 	}
 	for i, x := range p.nodes {
 		if x != nil && is(x) {

@@ -4,6 +4,7 @@ package scaling
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -86,9 +87,16 @@ func (p *pass) follow() *Step {
 				return p.phase(name, Removed, "its disk %s is gone from place %d before it joined", n.DiskID, n.Place)
 			}
 		case Member, Leaving, Removing:
-			if !in {
-				return p.phase(name, Removed, "the meta leader no longer lists it")
+			if in {
+				continue
 			}
+			// Only what is being removed is ever removed by a step. A leader that does not list another member, while a node
+			// still does, is one whose disk is older than that member: it knows less than those that follow it.
+			if by := p.listedBy(name); n.Phase != Removing && by != "" {
+				return wait(outdated, "%s leads the meta group and does not list %s, a member that was not removed, and %s still lists it: "+
+					"the disk of %s may be an older copy", p.seen.Meta.Leader, name, by, p.seen.Meta.Leader)
+			}
+			return p.phase(name, Removed, "the meta leader no longer lists it")
 		case Void:
 			if in || p.running(name) {
 				return p.phase(name, Ordered, "its disk is back with that name")
@@ -107,6 +115,44 @@ func (p *pass) follow() *Step {
 		}
 	}
 	return nil
+}
+
+// outdated is the remedy for a disk that was put back to an earlier state.
+const outdated = "stop it and bring its right disk back; or move its store folder away (keep it), and start it with an empty one"
+
+// listedBy returns a running node that has a name in its view of the meta group, empty when none has.
+func (p *pass) listedBy(name string) string {
+	for _, n := range p.nodes {
+		if n != nil && n.Running && !n.Off && slices.Contains(n.Members, name) {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// alone asks for a person while a member waits whose disk is from when it was the only one: it would lead by itself, without what
+// the others have, and have them forget it.
+func (p *pass) alone() *Step {
+	for i, n := range p.nodes {
+		if n == nil || !n.Waiting || !n.Alone || !p.active(n.Name) {
+			continue
+		}
+		if other := p.otherMember(n.Name); other != "" {
+			return person(outdated, "the disk of %s at place %d is from when it was the only member, and the record has %s as well: "+
+				"an older copy was put back", n.Name, i, other)
+		}
+	}
+	return nil
+}
+
+// otherMember returns a name that is a member beside the given one, empty when there is none.
+func (p *pass) otherMember(name string) string {
+	for _, other := range p.names {
+		if phase := p.rec.Names[other].Phase; other != name && (phase == Member || phase == Leaving) {
+			return other
+		}
+	}
+	return ""
 }
 
 // withdrawn is true when an order can't be completed any more.

@@ -30,7 +30,7 @@ func next(r rules, record *Record, desired Desired, seen Observed) Step {
 
 // decide asks one concern after another; the first that has something to say decides.
 func (p *pass) decide() Step {
-	concerns := []func() *Step{p.wish, p.strangers, p.found, p.knownID, p.grownSize, p.orders, p.leaderless, p.moves, p.follow,
+	concerns := []func() *Step{p.wish, p.strangers, p.found, p.knownID, p.grownSize, p.orders, p.alone, p.leaderless, p.moves, p.follow,
 		p.retirements, p.deaths, p.takenBack, p.removals, p.pendingJoin, p.staying}
 	if p.refillFirst {
 		concerns = append(concerns, p.refill)

@@ -68,6 +68,8 @@ type Node struct {
 	Journal bool
 	// Aside is true when the disk keeps a store that was set aside.
 	Aside bool
+	// Alone is true when the node waits, and its disk's meta group has no other member than itself.
+	Alone bool
 	// Off is true when NATS runs but was removed from the meta group.
 	Off bool
 	// Members is the node's own view of the meta group, nil when it has none.

@@ -45,3 +45,49 @@ func (c *cluster) phaseOf(name string, phase Phase) {
 	n.Phase = phase
 	c.rec.Names[name] = n
 }
+
+// TestLeaderOnAnOlderDisk: a leader whose disk is older than other members does not know them. They were not removed, and nothing
+// is done to them on its word.
+func TestLeaderOnAnOlderDisk(t *testing.T) {
+	for _, phase := range []Phase{Member, Leaving} {
+		c := formed(3)
+		c.seen.Meta.Peers = peers(seq(1))
+		c.seen.Places[0].Node.Members = []string{id(0)}
+		c.phase(2, phase)
+		c.expect(t, "wait")
+		c.seen.Quiet = Patience
+		c.expectReason(t, "wait person", "does not list c-1-0", "older copy", "move its store folder away")
+	}
+	c := formed(3) // a removal that was decided on
+	c.seen.Meta.Peers = peers(seq(2))
+	c.phase(2, Removing)
+	c.expect(t, "write-record c-2-0=removed@2")
+}
+
+// TestAloneOnAnOlderDisk: a disk from when its server was the only member leads by itself as soon as it starts. It doesn't, as long
+// as the record has other members.
+func TestAloneOnAnOlderDisk(t *testing.T) {
+	c := formed(3)
+	c.wait(0, "")
+	c.seen.Places[0].Node.Alone = true
+	c.behind(0)
+	c.seen.Meta.Leader = id(1)
+	c.expectReason(t, "wait person", "disk of c-0-0 at place 0", "only member", "move its store folder away")
+	c.seen.Meta = nil
+	c.expectReason(t, "wait person", "only member")
+
+	c = formed(1) // it waits for another reason, such as a record that was out of date
+	c.rec.Names[id(1)] = Name{Phase: Removed, Place: 1, Since: long}
+	c.wait(0, "")
+	c.seen.Places[0].Node.Alone = true
+	c.seen.Meta = nil
+	c.expect(t, "send-order resume c-0-0@0")
+}
+
+// TestNoDiskIsNoEvidence: what answers at a member's place without the id of a disk proves nothing about the member's disk.
+func TestNoDiskIsNoEvidence(t *testing.T) {
+	c := formed(3)
+	c.exchange(2)
+	c.seen.Places[2].Node = &Node{}
+	c.expect(t, "wait")
+}

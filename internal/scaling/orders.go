@@ -57,7 +57,7 @@ func (p *pass) orders() *Step {
 		if n == nil || !n.Waiting || n.Journal {
 			continue
 		}
-		if n.Name != "" && n.Mark != "retired" && p.active(n.Name) && p.mayResume(n.Name) {
+		if n.Name != "" && n.Mark != "retired" && p.active(n.Name) && (!n.Alone || p.otherMember(n.Name) == "") && p.mayResume(n.Name) {
 			keep := p.rec.Names[n.Name].Phase == Removing
 			step := p.order(i, "resume", n.Name, "%s waits at place %d and belongs to the cluster", n.Name, i)
 			step.Order.KeepMark = keep

@@ -54,6 +54,8 @@ type NodeStatus struct {
 	Journal bool `json:"journal,omitempty"`
 	// Aside is true when the disk keeps a store that was set aside.
 	Aside bool `json:"aside,omitempty"`
+	// Alone is true when NATS does not run, and the disk's meta group has no other member than this server.
+	Alone bool `json:"alone,omitempty"`
 	// Removed is true when NATS runs but its server was removed from the meta group in this process's life.
 	Removed bool `json:"removed,omitempty"`
 	// RaftTimers are those that the node's disk keeps for its cluster, such as "2s/4s/500ms"; empty before its first start.

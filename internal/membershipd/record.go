@@ -20,11 +20,11 @@ type record struct {
 	Record *record `json:"record"`
 }
 
-// denied returns a function that reads, anew at each call, the names that the record at path says are removed or being removed.
-// The record only denies: one that is not there, or can't be read, denies nothing, and what the disk says counts.
-func denied(path string, log *slog.Logger) func() []string {
+// recorded returns a function that reads, anew at each call, the names that the record at path has in any of some phases.
+// The record only denies: one that is not there, or can't be read, has no names, and what the disk says counts.
+func recorded(path string, log *slog.Logger) func(phases ...string) []string {
 	var told atomic.Bool
-	return func() []string {
+	return func(phases ...string) []string {
 		if path == "" {
 			return nil
 		}
@@ -48,7 +48,7 @@ func denied(path string, log *slog.Logger) func() []string {
 		told.Store(false)
 		var names []string
 		for name, n := range r.Names {
-			if n.Phase == "removing" || n.Phase == "removed" {
+			if slices.Contains(phases, n.Phase) {
 				names = append(names, name)
 			}
 		}
