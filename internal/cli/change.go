@@ -52,7 +52,7 @@ func (s *session) change(ctx context.Context, question string, wish func(*invent
 	if ctx.Err() != nil {
 		return failf(exitInterrupted, "interrupted; nothing was changed")
 	}
-	if _, err := s.folder.update(wish); err != nil {
+	if _, err := s.folder.updateWithin(ctx, wish); err != nil {
 		return err
 	}
 	end, err := s.drive(ctx, s.opts.timeout)

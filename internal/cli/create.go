@@ -18,7 +18,7 @@ func newInit(o *options) *cobra.Command {
 		Long: `Makes the two keys in the cluster's folder, unless they are there, and prints what the configuration of every node on another
 host needs: --operator-key and --order-key. Their secret halves never leave the folder.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			keys, err := folder{o.dir}.initKeys()
+			keys, err := folder{o.dir}.initKeys(c.Context())
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func newCreate(o *options) *cobra.Command {
 			if err := checkSize(replicas); err != nil {
 				return err
 			}
-			if _, err := f.initKeys(); err != nil {
+			if _, err := f.initKeys(c.Context()); err != nil {
 				return err
 			}
 			inv := inventory{Name: name, Replicas: replicas}
@@ -120,7 +120,7 @@ func newCreate(o *options) *cobra.Command {
 				if had.Name != name || had.ClusterID != "" && had.Replicas != replicas {
 					return fmt.Errorf("%s has cluster %s of %d already: change it with grow or shrink, or choose another --dir", o.dir, had.Name, had.Replicas)
 				}
-			} else if err := f.createInventory(inv); err != nil {
+			} else if err := f.createInventory(c.Context(), inv); err != nil {
 				return err
 			}
 			return runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {

@@ -31,15 +31,21 @@ type driver struct {
 // drive observes, decides and carries out one step, again and again, until the wish is there. It ends early when a person is needed, when
 // the limit is over, and between two steps when ctx ends.
 func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, error) {
-	end := time.Now().Add(limit)
+	whole, cancel := context.WithTimeout(ctx, limit) // of all that is waited for: locks, nodes that start or stop, answers
+	defer cancel()
+	over := func(last any) error {
+		return failf(exitTimeout, "not done after %v; last: %v\n  the same command goes on, --timeout gives it longer", limit, last)
+	}
 	var q quiet
 	calls := 0
 	for {
-		o, err := d.pass(ctx, &q)
-		if ctx.Err() != nil {
+		o, err := d.pass(whole, &q)
+		switch {
+		case ctx.Err() != nil:
 			return o, failf(exitInterrupted, "interrupted; nothing is half done, and the same command goes on")
-		}
-		if err != nil {
+		case err != nil && whole.Err() != nil:
+			return o, over(err)
+		case err != nil:
 			return o, err
 		}
 		step := o.next()
@@ -57,15 +63,15 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		if err := d.launcher.hopeless(); err != nil && step.Action == scaling.Wait {
 			return o, failf(exitPerson, "a person is needed: %s\n%w", step.Reason, err)
 		}
-		if time.Now().After(end) {
-			return o, failf(exitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, step.Reason)
+		if whole.Err() != nil {
+			return o, over(step.Reason)
 		}
 		d.say.step(step)
 		if d.act(ctx, o, step) {
 			continue
 		}
 		select {
-		case <-ctx.Done():
+		case <-whole.Done():
 		case <-time.After(pause):
 		}
 	}
@@ -78,7 +84,10 @@ func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
 		return observation{}, err
 	}
 	// A node that can't be started or stopped is seen as one that doesn't answer, and decided on as such.
-	if err := d.executor.launcher.settle(ctx, inv); err != nil && ctx.Err() == nil {
+	switch err := d.launcher.settle(ctx, inv); {
+	case err != nil && ctx.Err() != nil:
+		return observation{}, err
+	case err != nil:
 		d.say.trouble(err)
 	}
 	began := time.Now()
@@ -89,7 +98,7 @@ func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
 	if took := time.Since(began); took > slow {
 		d.say.line("the cluster answers slowly: one look took %.1f s", took.Seconds())
 	}
-	o.inv = d.remember(o)
+	o.inv = d.remember(ctx, o)
 	o.seen.Quiet = q.measure(o)
 	return o, nil
 }
@@ -100,11 +109,7 @@ func (d *driver) act(ctx context.Context, o observation, step scaling.Step) bool
 	if step.Action == scaling.Wait {
 		return false
 	}
-	limit := scaling.ActionDeadline
-	if step.Action == scaling.Resize {
-		limit = stopLimit // processes that start or hand over; the record is not touched meanwhile
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scaling.ActionDeadline)
 	defer cancel()
 	err := d.executor.do(ctx, o, d.admin, step)
 	switch {
@@ -125,8 +130,8 @@ func (d *driver) act(ctx context.Context, o observation, step scaling.Step) bool
 
 // remember writes down where nodes were seen, for the time when they don't answer, and returns the inventory to go on with. When
 // another run has written as well that is the one observed, so that the next step finds the conflict.
-func (d *driver) remember(o observation) inventory {
-	inv, err := d.folder.update(func(inv *inventory) error {
+func (d *driver) remember(ctx context.Context, o observation) inventory {
+	inv, err := d.folder.updateWithin(ctx, func(inv *inventory) error {
 		for i, s := range o.nodes {
 			if s != nil && i < len(inv.Places) {
 				rememberPlace(&inv.Places[i], s)

@@ -56,7 +56,15 @@ func Main() int {
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	root := New()
 	root.SetContext(ctx)
-	return codeOf(root.ErrOrStderr(), root.ExecuteContext(ctx))
+	return codeOf(root.ErrOrStderr(), interrupted(ctx, root.ExecuteContext(ctx)))
+}
+
+// interrupted gives an error that has no exit code yet the one of an interrupt, if there was one.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.As(err, new(*exitError)) {
+		return err
+	}
+	return failf(exitInterrupted, "interrupted: %w", err)
 }
 
 // codeOf tells an error and returns its exit code.

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,10 +81,15 @@ func (f folder) inventory() (inventory, error) {
 	return inv, nil
 }
 
-// update changes the inventory under the lock, as it is then. Nothing is written when change fails or changes nothing.
+// update is updateWithin where nothing but lockLimit ends the waiting for the lock.
 func (f folder) update(change func(*inventory) error) (inventory, error) {
+	return f.updateWithin(context.Background(), change)
+}
+
+// updateWithin changes the inventory under the lock, as it is then. Nothing is written when change fails or changes nothing.
+func (f folder) updateWithin(ctx context.Context, change func(*inventory) error) (inventory, error) {
 	var out inventory
-	err := f.locked(lockFile, func() error {
+	err := f.locked(ctx, lockFile, func() error {
 		inv, err := f.inventory()
 		if err != nil {
 			return err
@@ -110,8 +116,8 @@ func (f folder) update(change func(*inventory) error) (inventory, error) {
 }
 
 // createInventory writes the first inventory, never over another one.
-func (f folder) createInventory(inv inventory) error {
-	return f.locked(lockFile, func() error {
+func (f folder) createInventory(ctx context.Context, inv inventory) error {
+	return f.locked(ctx, lockFile, func() error {
 		if f.exists(inventoryFile) {
 			return fmt.Errorf("%s has a cluster already", f.dir)
 		}

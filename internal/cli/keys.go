@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -27,12 +28,12 @@ type publicKeys struct {
 
 // initKeys makes the keys that are missing and returns their public halves. The operator key logs in; the order key signs orders
 // and can never log in, so that neither can be used for the other's work.
-func (f folder) initKeys() (publicKeys, error) {
+func (f folder) initKeys(ctx context.Context) (publicKeys, error) {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return publicKeys{}, fmt.Errorf("make the cluster folder: %w", err)
 	}
 	var out publicKeys
-	err := f.locked(lockFile, func() error {
+	err := f.locked(ctx, lockFile, func() error {
 		for _, k := range []struct {
 			file   string
 			create func() (nkeys.KeyPair, error)

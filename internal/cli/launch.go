@@ -62,7 +62,7 @@ func (l *launcher) settle(ctx context.Context, inv inventory) error {
 // start starts the local node of a place, unless it runs, and waits until its control endpoint answers. A place that does not exist yet
 // is made. Two runs may do so at the same time: one starts it, the other one finds it running.
 func (l *launcher) start(ctx context.Context, i int) error {
-	return l.folder.locked(startLock(i), func() error {
+	return l.folder.locked(ctx, startLock(i), func() error {
 		inv, err := l.folder.inventory()
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 			return false, err
 		}
 	} else {
-		keys, err := l.folder.initKeys()
+		keys, err := l.folder.initKeys(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -130,7 +130,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		}
 		control, fresh = fmt.Sprintf("http://127.0.0.1:%d", ports[2]), true
 	}
-	_, err = l.folder.update(func(inv *inventory) error {
+	_, err = l.folder.updateWithin(ctx, func(inv *inventory) error {
 		if i > len(inv.Places) {
 			return fmt.Errorf("place %d can't be made before place %d", i, len(inv.Places))
 		}
@@ -215,7 +215,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	inv, err := l.folder.update(func(inv *inventory) error {
+	inv, err := l.folder.updateWithin(ctx, func(inv *inventory) error {
 		inv.Places[i].Local.PID = cmd.Process.Pid
 		return nil
 	})
@@ -225,7 +225,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 	for end := time.Now().Add(startLimit); ; {
 		s, err := l.status(ctx, i, inv.Places[i])
 		if err == nil {
-			_, err = l.folder.update(func(inv *inventory) error {
+			_, err = l.folder.updateWithin(ctx, func(inv *inventory) error {
 				inv.Places[i].DiskID = s.DiskID
 				return nil
 			})

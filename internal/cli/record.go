@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -51,10 +52,15 @@ func (f folder) record() (versioned, error) {
 	return v, nil
 }
 
-// writeRecord writes the record if its version is still the one that was read, and fails with errConflict otherwise. With
-// version 0 it creates the record, never overwrites one, and makes the cluster id unless the record brings one.
+// writeRecord is writeRecordWithin where nothing but lockLimit ends the waiting for the lock.
 func (f folder) writeRecord(r *scaling.Record, read uint64) error {
-	return f.locked(lockFile, func() error {
+	return f.writeRecordWithin(context.Background(), r, read)
+}
+
+// writeRecordWithin writes the record if its version is still the one that was read, and fails with errConflict otherwise. With
+// version 0 it creates the record, never overwrites one, and makes the cluster id unless the record brings one.
+func (f folder) writeRecordWithin(ctx context.Context, r *scaling.Record, read uint64) error {
+	return f.locked(ctx, lockFile, func() error {
 		now, err := f.record()
 		if err != nil {
 			return err

@@ -122,8 +122,8 @@ func TestInventoryUpdates(t *testing.T) {
 	if _, err := f.inventory(); err == nil || !strings.Contains(err.Error(), "unibus cluster create") {
 		t.Fatalf("no inventory: %v", err)
 	}
-	must(t, f.createInventory(inventory{Name: "a", Replicas: 1}))
-	if err := f.createInventory(inventory{Name: "b"}); err == nil {
+	must(t, f.createInventory(t.Context(), inventory{Name: "a", Replicas: 1}))
+	if err := f.createInventory(t.Context(), inventory{Name: "b"}); err == nil {
 		t.Fatal("a second inventory was created")
 	}
 	inv, err := f.update(func(inv *inventory) error {

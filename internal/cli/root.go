@@ -113,11 +113,8 @@ func runWith(o *options, n *nodeFlags, do func(*cobra.Command, *session, []strin
 			return err
 		}
 		defer s.close()
-		err = do(c, s, args)
+		err = interrupted(c.Context(), do(c, s, args))
 		var e *exitError
-		if err != nil && c.Context().Err() != nil && !errors.As(err, &e) {
-			return failf(exitInterrupted, "interrupted: %w", err)
-		}
 		if errors.As(err, &e) && (e.code == exitInterrupted || e.code == exitTimeout) {
 			return failf(e.code, "%w\n  go on with: %s", e.err, c.CommandPath()+" "+again(c, args))
 		}

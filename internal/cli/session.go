@@ -108,7 +108,7 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 			}
 			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: secured(credentials, cfg, urls), Accounts: accounts})
 		}},
-		executor: &executor{folder: f, launcher: l, control: ctl, order: order},
+		executor: &executor{folder: f, control: ctl, order: order},
 		say:      newNarrator(s.notice),
 	}
 	return s, nil

@@ -17,33 +17,26 @@ import (
 
 // executor carries out steps, one at a time.
 type executor struct {
-	folder   folder
-	launcher *launcher
-	control  *control
-	order    nkeys.KeyPair
+	folder  folder
+	control *control
+	order   nkeys.KeyPair
 }
 
 // do carries out one step that was decided on an observation. It is refused with errConflict when the record or the inventory has
 // been written since. Each step may be repeated, and the program may die after any of them.
 func (e *executor) do(ctx context.Context, o observation, admin *jsadmin.Admin, s scaling.Step) error {
 	if s.Action == scaling.WriteRecord {
-		return e.folder.writeRecord(s.Record, o.record.Version)
+		return e.folder.writeRecordWithin(ctx, s.Record, o.record.Version)
 	}
 	if err := e.unchanged(o); err != nil {
 		return err
 	}
 	switch s.Action {
 	case scaling.WriteKnownID:
-		return e.change(o, func(inv *inventory) { inv.ClusterID = o.record.Record.ClusterID })
+		return e.change(ctx, o, func(inv *inventory) { inv.ClusterID = o.record.Record.ClusterID })
 	case scaling.Resize:
-		if err := e.change(o, func(inv *inventory) { inv.Size = s.Size }); err != nil {
-			return err
-		}
-		inv, err := e.folder.inventory()
-		if err != nil {
-			return err
-		}
-		return e.launcher.settle(ctx, inv)
+		// The next pass starts and stops what is to: that may take longer than a step.
+		return e.change(ctx, o, func(inv *inventory) { inv.Size = s.Size })
 	case scaling.SendOrder:
 		return e.send(ctx, o, s)
 	case scaling.RemovePeer, scaling.MoveReplica, scaling.SetReplicas, scaling.MoveLeader:
@@ -74,8 +67,8 @@ func (e *executor) unchanged(o observation) error {
 }
 
 // change changes the inventory if it still is the one that was observed.
-func (e *executor) change(o observation, do func(*inventory)) error {
-	_, err := e.folder.update(func(inv *inventory) error {
+func (e *executor) change(ctx context.Context, o observation, do func(*inventory)) error {
+	_, err := e.folder.updateWithin(ctx, func(inv *inventory) error {
 		if inv.Version != o.inv.Version {
 			return errConflict
 		}
