@@ -47,24 +47,29 @@ func logFile(i int) string    { return fmt.Sprintf("node-%d.log", i) }
 func storeDir(i int) string   { return fmt.Sprintf("node-%d", i) }
 func startLock(i int) string  { return fmt.Sprintf(".node-%d.lock", i) }
 
-// settle starts every local place below the inventory's size that does not run, and stops those from there on.
+// settle starts every local place below the inventory's size that does not run, and stops those from there on. The inventory tells only
+// where to look: another run may have changed it since it was read, even long ago if this run was suspended, so that what is to run is
+// read anew for each place, under the place's lock.
 func (l *launcher) settle(ctx context.Context, inv inventory) error {
 	var errs []error
-	for i := range inv.Size {
-		errs = append(errs, l.patiently(i, func() error { return l.start(ctx, i) }))
-	}
-	for i := inv.Size; i < len(inv.Places); i++ {
-		errs = append(errs, l.stop(ctx, i))
+	for i := range max(inv.Size, len(inv.Places)) {
+		switch {
+		case i < len(inv.Places) && inv.Places[i].Local == nil: // not ours
+		case i < inv.Size:
+			errs = append(errs, l.patiently(i, func() error { return l.start(ctx, i) }))
+		default:
+			errs = append(errs, l.stopIf(ctx, ctx, i, func(inv inventory) bool { return i >= inv.Size }))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// start starts the local node of a place, unless it runs, and waits until its control endpoint answers. A place that does not exist yet
-// is made. Two runs may do so at the same time: one starts it, the other one finds it running.
+// start starts the local node of a place that is to run, unless it does, and waits until its control endpoint answers. A place that does
+// not exist yet is made. Two runs may do so at the same time: one starts it, the other one finds it running.
 func (l *launcher) start(ctx context.Context, i int) error {
 	return l.folder.locked(ctx, startLock(i), func() error {
 		inv, err := l.folder.inventory()
-		if err != nil {
+		if err != nil || i >= inv.Size {
 			return err
 		}
 		if i < len(inv.Places) {
@@ -264,14 +269,21 @@ func (l *launcher) find() (string, error) {
 	return p, nil
 }
 
+// stopIf stops the local node of a place, if it runs and if the inventory, read while no other run starts or stops that node, says so.
+// It waits for other runs while lock lasts, for the node while ctx does.
+func (l *launcher) stopIf(lock, ctx context.Context, i int, is func(inventory) bool) error {
+	return l.folder.locked(lock, startLock(i), func() error {
+		inv, err := l.folder.inventory()
+		if err != nil || i >= len(inv.Places) || inv.Places[i].Local == nil || !is(inv) {
+			return err
+		}
+		return l.stop(ctx, i, inv.Places[i])
+	})
+}
+
 // stop stops the local node of a place, if it runs. The process gets the signal only when what answers at the place's control
 // endpoint has the disk that is expected there.
-func (l *launcher) stop(ctx context.Context, i int) error {
-	inv, err := l.folder.inventory()
-	if err != nil || i >= len(inv.Places) || inv.Places[i].Local == nil {
-		return err
-	}
-	p := inv.Places[i]
+func (l *launcher) stop(ctx context.Context, i int, p place) error {
 	pid := l.process(i, p.Local.PID)
 	s, err := l.control.status(ctx, p.Control)
 	switch {

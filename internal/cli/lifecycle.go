@@ -51,7 +51,7 @@ func (s *session) stopAll(ctx context.Context, inv inventory) error {
 		}
 		s.say.line("node-%d is asked to stop", i)
 		// Once asked, a node stops; it is waited for even when this program is interrupted.
-		if err := s.launcher.stop(context.WithoutCancel(ctx), i); err != nil {
+		if err := s.launcher.stop(context.WithoutCancel(ctx), i, p); err != nil {
 			errs = append(errs, err)
 			continue
 		}

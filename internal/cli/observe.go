@@ -20,6 +20,8 @@ var accounts = []string{"MEMBERSHIP", "HISTORY"}
 
 // observation is everything that one pass reads, once and live.
 type observation struct {
+	// began is when the first of it was read.
+	began  time.Time
 	record versioned
 	inv    inventory
 	seen   scaling.Observed
@@ -68,7 +70,7 @@ func (o *observer) observe(ctx context.Context) (observation, error) {
 
 // observeWith reads all but the inventory.
 func (o *observer) observeWith(ctx context.Context, inv inventory) (observation, error) {
-	ob := observation{inv: inv}
+	ob := observation{began: time.Now(), inv: inv}
 	var err error
 	if ob.record, err = o.folder.record(); err != nil {
 		return ob, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nkeys"
 
@@ -22,9 +23,26 @@ type executor struct {
 	order   nkeys.KeyPair
 }
 
+// errOld is returned for a step that was decided on what was seen too long ago. Observing again helps.
+var errOld = errors.New("what it was decided on is too old")
+
+// fresh refuses an observation that is older than a step may take: whoever was suspended meanwhile, or got no processor, would act on
+// what has long changed. Nothing tells so but the time, neither the record nor the inventory needs to have been written since.
+func (o observation) fresh() error {
+	// The monotonic clock stands still while the machine sleeps, the other one may be set.
+	age := max(time.Since(o.began), time.Now().Round(0).Sub(o.began.Round(0)))
+	if age > scaling.ActionDeadline {
+		return fmt.Errorf("%w: it was seen %.1f s ago", errOld, age.Seconds())
+	}
+	return nil
+}
+
 // do carries out one step that was decided on an observation. It is refused with errConflict when the record or the inventory has
-// been written since. Each step may be repeated, and the program may die after any of them.
+// been written since, and with errOld when the observation is old. Each step may be repeated, and the program may die after any of them.
 func (e *executor) do(ctx context.Context, o observation, admin *jsadmin.Admin, s scaling.Step) error {
+	if err := o.fresh(); err != nil {
+		return err
+	}
 	if s.Action == scaling.WriteRecord {
 		return e.folder.writeRecordWithin(ctx, s.Record, o.record.Version)
 	}
