@@ -146,6 +146,9 @@ func (s *Server) Unwrap() *server.Server { return s.ns }
 // Name is the server's name.
 func (s *Server) Name() string { return s.cfg.ServerName }
 
+// Tag returns what follows the prefix in the first of the server's tags that has it.
+func (s *Server) Tag(prefix string) (string, bool) { return ServerInfo{Tags: s.cfg.Tags}.Tag(prefix) }
+
 // ClientURL is where clients connect. Of a server that listens on all addresses it has the host that it advertises to members,
 // if there is one.
 func (s *Server) ClientURL() string {

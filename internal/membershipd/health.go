@@ -57,8 +57,8 @@ type health struct {
 	leaderless, answered map[string]time.Time
 	// Reasons against readiness that do not depend on the latch, empty when there is none.
 	stopping, stuck string
-	// mixed says whose Raft timers are others than this node's: clients are served all the same.
-	mixed string
+	// strange says who must not be in one cluster with this node: clients are served all the same.
+	strange string
 }
 
 type reached struct{ applied, last uint64 }
@@ -76,7 +76,7 @@ func (h *health) reset(why string) {
 	h.watching, h.picture, h.troubled, h.good = false, picture{}, why, 0
 	h.reached, h.synced, h.lagging, h.latched, h.buckets = nil, 0, why, false, false
 	h.leaderless, h.answered = map[string]time.Time{}, map[string]time.Time{}
-	h.stuck, h.mixed = "", ""
+	h.stuck, h.strange = "", ""
 }
 
 // started says that pictures are to come from now on.
@@ -112,9 +112,9 @@ func (h *health) look(p picture, still, stuck []stuckReplica) {
 	if h.stuck = ""; len(stuck) > 0 {
 		h.stuck = stuck[0].describe(p)
 	}
-	h.mixed = ""
-	for _, name := range sortedKeys(p.Timers) {
-		h.mixed = p.Timers[name] + ": elections without a cause will come; start all nodes with the same --raft-timers"
+	h.strange = ""
+	for _, name := range sortedKeys(p.Strange) {
+		h.strange = p.Strange[name]
 	}
 	for name := range p.Others {
 		h.answered[name] = p.At
@@ -220,7 +220,7 @@ func (h *health) healthz() (bool, string) {
 	case h.good < holdLooks:
 		return false, fmt.Sprintf("well in %d looks of %d, before that: %s", h.good, holdLooks, h.troubled)
 	}
-	return h.mixed == "", h.mixed
+	return h.strange == "", h.strange
 }
 
 // readyz says whether clients are welcome.

@@ -69,11 +69,19 @@ func TestReadyNeedsBuckets(t *testing.T) {
 	expect(t, "health", h.healthz, true, "")
 }
 
-// TestMixedTimersAreTold: a node with other timers is no reason not to serve, but all is not well.
-func TestMixedTimersAreTold(t *testing.T) {
+// TestStrangersAreTold: a node with other timers or of another cluster is no reason not to serve, but all is not well.
+func TestStrangersAreTold(t *testing.T) {
 	h, c := watched()
 	p := follower(0, 9, 9)
-	p.Timers = map[string]string{}
+	p.Strange, p.Cluster = map[string]string{}, "c1"
+	p.addGroups([]byte(`{"server":{"name":"d","tags":["unibus-cluster:c2"]},"data":{}}`))
+	feed(h, c, p, nil, 10)
+	expect(t, "two clusters", h.healthz, false, "d, which routes lead to, is of the cluster with id c2")
+	expect(t, "two clusters", h.readyz, true, "")
+	p.Strange = map[string]string{}
+	p.addGroups([]byte(`{"server":{"name":"d","tags":["unibus-cluster:c1"]},"data":{}}`))
+	feed(h, c, p, nil, 1)
+	expect(t, "one cluster", h.healthz, true, "")
 	p.addGroups([]byte(`{"server":{"name":"d","tags":["unibus-timers:3s/5s/1s"]},"data":{"SYS":{"_meta_":{"id":"x"}}}}`))
 	p.addGroups([]byte(`{"server":{"name":"looks-around","tags":["unibus-timers:3s/6s/1s"]},"data":{}}`))
 	feed(h, c, p, nil, 10)

@@ -46,8 +46,10 @@ type picture struct {
 	Streams map[string]string
 	// OwnLast and LeaderLast are the last sequences of streams, by group.
 	OwnLast, LeaderLast map[string]uint64
-	// Timers says of which servers the Raft timers are others than this node's.
-	Timers map[string]string
+	// Cluster is the id of this node's cluster, empty until its next start where a bootstrap has only now agreed on it.
+	Cluster string
+	// Strange says of servers why they and this node must not be in one cluster: other Raft timers, or another cluster id.
+	Strange map[string]string
 	// Solo are the streams whose only replica is here.
 	Solo []string
 	// Healthy and Unhealthy are the server's own verdict.

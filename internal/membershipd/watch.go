@@ -43,7 +43,8 @@ func (w *watcher) close() { w.system.Close() }
 func (w *watcher) look(ctx context.Context) (picture, error) {
 	ns := w.server.Unwrap()
 	p := picture{Self: w.server.Name(), Others: map[string]map[string]groupWord{}, Own: map[string]groupWord{},
-		Streams: map[string]string{}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}, Timers: map[string]string{}}
+		Streams: map[string]string{}, OwnLast: map[string]uint64{}, LeaderLast: map[string]uint64{}, Strange: map[string]string{}}
+	p.Cluster, _ = w.server.Tag(embeddednats.TagCluster)
 	routes, err := ns.Routez(nil)
 	if err != nil {
 		return p, fmt.Errorf("list the routes: %w", err)
@@ -176,7 +177,12 @@ func (p *picture) addGroups(data []byte) {
 	}
 	own := embeddednats.RaftTimersInForce().String()
 	if t, ok := a.Server.Tag(embeddednats.TagTimers); ok && t != own && len(a.Data) > 0 {
-		p.Timers[a.Server.Name] = fmt.Sprintf("%s goes by raft timers %s, this node by %s", a.Server.Name, t, own)
+		p.Strange[a.Server.Name] = fmt.Sprintf("%s goes by raft timers %s, this node by %s: elections without a cause will come; "+
+			"start all nodes with the same --raft-timers", a.Server.Name, t, own)
+	}
+	if id, ok := a.Server.Tag(embeddednats.TagCluster); ok && p.Cluster != "" && id != p.Cluster {
+		p.Strange[a.Server.Name] = fmt.Sprintf("%s, which routes lead to, is of the cluster with id %s, this node of %s: two clusters were founded; "+
+			"keep one, and stop the other or take the routes between them away", a.Server.Name, id, p.Cluster)
 	}
 	for _, byName := range a.Data {
 		for g, r := range byName {
