@@ -15,25 +15,29 @@ type result struct {
 	Ledger *verdict   `json:"ledger,omitempty"`
 }
 
-// change shows the plan to what wish makes of the inventory, asks, writes the wish down and carries it out, with a ledger before
+// change shows the plan to what wished makes of the inventory, asks, writes the wish down and carries it out, with a ledger before
 // and after. Another change that was stopped half way is simply given up: what is wished is what was wished last.
-func (s *session) change(ctx context.Context, question string, wish func(*inventory) error) error {
+func (s *session) change(ctx context.Context, question string, wished func(*inventory) error) error {
+	wish := func(inv *inventory) error {
+		inv.Stopped = false // its nodes are needed
+		return wished(inv)
+	}
 	inv, err := s.folder.inventory()
 	if err != nil {
 		return err
 	}
-	wished := inv.clone()
-	if err := wish(&wished); err != nil {
+	planned := inv.clone()
+	if err := wish(&planned); err != nil {
 		return err
 	}
-	o, err := s.observeWith(ctx, wished)
+	o, err := s.observeWith(ctx, planned)
 	if err != nil {
 		return err
 	}
 	if err := checkNodes(o, inv.TLS); err != nil {
 		return err
 	}
-	if wished.startsNodes() {
+	if planned.startsNodes() {
 		if _, err := s.launcher.find(); err != nil {
 			return err
 		}

@@ -48,6 +48,9 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		case err != nil:
 			return o, err
 		}
+		if o.inv.Stopped {
+			return o, failf(exitFailed, "stopped by another run (unibus cluster stop); nothing is half done, and unibus cluster start goes on")
+		}
 		step := o.next()
 		if step.Action == scaling.Done {
 			d.say.line("%s", step.Reason)
@@ -82,6 +85,9 @@ func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
 	inv, err := d.folder.inventory()
 	if err != nil {
 		return observation{}, err
+	}
+	if inv.Stopped {
+		return observation{inv: inv}, nil
 	}
 	// A node that can't be started or stopped is seen as one that doesn't answer, and decided on as such.
 	switch err := d.launcher.settle(ctx, inv); {

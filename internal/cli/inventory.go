@@ -28,6 +28,8 @@ type inventory struct {
 	Replicas int `yaml:"replicas"`
 	// Size is how many places are to run.
 	Size int `yaml:"size"`
+	// Stopped is set while the nodes of this machine are to stay stopped; whoever wishes something else takes it back.
+	Stopped bool `yaml:"stopped,omitempty"`
 	// Dead are server names that a person has declared lost with their disks.
 	Dead []string `yaml:"dead,omitempty"`
 	// TLS is how nodes on other hosts are spoken to.
@@ -133,6 +135,9 @@ func (f folder) writeInventory(inv inventory) error {
 	}
 	return f.write(inventoryFile, b, 0o600)
 }
+
+// runs says whether the local node of a place is to run.
+func (inv inventory) runs(i int) bool { return i < inv.Size && !inv.Stopped }
 
 // clone returns a copy that shares nothing.
 func (inv inventory) clone() inventory {

@@ -51,6 +51,9 @@ func startLock(i int) string  { return fmt.Sprintf(".node-%d.lock", i) }
 // where to look: another run may have changed it since it was read, even long ago if this run was suspended, so that what is to run is
 // read anew for each place, under the place's lock.
 func (l *launcher) settle(ctx context.Context, inv inventory) error {
+	if inv.Stopped {
+		return nil // whoever wished that stops them
+	}
 	var errs []error
 	for i := range max(inv.Size, len(inv.Places)) {
 		switch {
@@ -69,7 +72,7 @@ func (l *launcher) settle(ctx context.Context, inv inventory) error {
 func (l *launcher) start(ctx context.Context, i int) error {
 	return l.folder.locked(ctx, startLock(i), func() error {
 		inv, err := l.folder.inventory()
-		if err != nil || i >= inv.Size {
+		if err != nil || !inv.runs(i) {
 			return err
 		}
 		if i < len(inv.Places) {

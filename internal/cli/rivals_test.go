@@ -3,10 +3,13 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -58,4 +61,49 @@ func TestStepOnAnOldObservation(t *testing.T) {
 	}
 	o.began = time.Now()
 	must(t, e.do(t.Context(), o, nil, step))
+}
+
+// A stop is a wish: a growth that is under way ends instead of starting again what was stopped, and goes on when it is asked to.
+func TestStopDuringGrow(t *testing.T) {
+	l := mustLab(t)
+	l.mustRun("create")
+	c := l.command("grow", "--replicas", "3", "--yes")
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	must(t, c.Start())
+	natstest.Within(t, limit, "the second name ordered", func() bool {
+		v, err := l.folder.record()
+		return err == nil && v.Record != nil && len(v.Record.Names) == 2
+	})
+	if code, out, said := l.run("stop"); code != exitDone {
+		t.Errorf("stop: exit code %d\n%s%s", code, out, said)
+	}
+	_ = c.Wait() // its exit code is looked at
+	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "stopped by another run") {
+		t.Errorf("grow: exit code %d\n%s", code, said.String())
+	}
+	l.expectRunning(&launcher{folder: l.folder}, false, false, false)
+	if code, out, _ := l.run("status"); code != 0 || !strings.Contains(out, "unibus cluster start") {
+		t.Errorf("status after the stop: exit code %d\n%s", code, out)
+	}
+	if code, out, _ := l.run("start", "--timeout", "3m"); code != 0 {
+		t.Errorf("start: exit code %d\n%s", code, out)
+	}
+	l.expectMembers(l.mustRun("grow", "--replicas", "3"), 3)
+
+	// A stop that waits for a run that starts the cluster again is not obeyed any more.
+	release := l.mustHold(startLock(2))
+	c = l.command("stop")
+	said.Reset()
+	c.Stdout, c.Stderr = &said, &said
+	must(t, c.Start())
+	natstest.Within(t, limit, "the wish", func() bool { inv, err := l.folder.inventory(); return err == nil && inv.Stopped })
+	_, err := l.folder.update(func(inv *inventory) error { inv.Stopped = false; return nil })
+	must(t, err)
+	release()
+	_ = c.Wait() // its exit code is looked at
+	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "another run has started") {
+		t.Errorf("stop beside a start: exit code %d\n%s", code, said.String())
+	}
+	l.expectRunning(&launcher{folder: l.folder}, true, true, true)
 }
