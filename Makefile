@@ -18,7 +18,7 @@ LINT_VERSION := $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" {prin
 LINT         := .cache/golangci-lint-$(LINT_VERSION)
 # Stock nats-server of the version that is embedded, built from the same module and with the same dependencies.
 NATS_VERSION := $(shell awk '$$1 == "github.com/nats-io/nats-server/v2" {print $$2}' go.mod)
-STOCK        := .cache/nats-server-$(NATS_VERSION)
+STOCK        := .cache/nats-server-$(NATS_VERSION)-$(shell $(GO) env GOVERSION)
 
 .PHONY: help
 help: ## Show this help
@@ -71,7 +71,7 @@ model: ## Explore the scaling rules breadth-first within a modelled environment 
 soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the last line tells what was lost
 	$(GO) run ./hack/soak -rounds $(ROUNDS) -seed $(SEED)
 
-$(STOCK):
+$(STOCK): go.mod go.sum
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/nats-io/nats-server/v2
 
 .PHONY: bench

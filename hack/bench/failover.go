@@ -58,7 +58,7 @@ func (p *program) failovers(ctx context.Context) (rows []failRow, nursed map[str
 		for i := range patients {
 			t := patients[(i+round)%2]
 			if err := t.round(ctx, gaps); err != nil {
-				return nil, nil, fmt.Errorf("%s, round %d: %w; its logs are in %s", t.label, round+1, err, p.shop.dir)
+				return nil, nil, fmt.Errorf("%s, round %d: %w", t.label, round+1, err)
 			}
 		}
 		slog.Info("round done", "round", round+1, "of", p.rounds)

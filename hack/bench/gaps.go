@@ -21,6 +21,7 @@ type writers struct {
 	rest  atomic.Int64 // between two writes of one writer, in nanoseconds
 	mu    sync.Mutex
 	acks  []time.Time
+	ids   []string // of the same writes
 	stop  context.CancelFunc
 	group sync.WaitGroup
 }
@@ -56,7 +57,7 @@ func (w *writers) write(ctx context.Context, js jetstream.JetStream, stream, id 
 		cancel()
 		if err == nil {
 			w.mu.Lock()
-			w.acks = append(w.acks, time.Now())
+			w.acks, w.ids = append(w.acks, time.Now()), append(w.ids, id)
 			w.mu.Unlock()
 			return
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,7 @@ func (p *program) grow(ctx context.Context) (*growResult, error) {
 	w.halt()
 	r.acks = w.since(time.Time{})
 	r.Acknowledged = len(w.since(r.begin))
-	return r, r.look(ctx, js, kv, len(r.acks))
+	return r, r.look(ctx, js, kv, w.ids)
 }
 
 // fill makes a bucket with so many keys.
@@ -89,17 +90,32 @@ func fill(ctx context.Context, js jetstream.JetStream, keys int) (jetstream.KeyV
 	return kv, published(ctx, js)
 }
 
-// look counts what is missing afterwards.
-func (r *growResult) look(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, acknowledged int) error {
+// look counts what is missing afterwards: of the writes that were acknowledged, by their ids, and of the keys.
+func (r *growResult) look(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, acknowledged []string) error {
 	s, err := js.Stream(ctx, patientStream)
 	if err != nil {
 		return err
+	}
+	there := map[string]bool{}
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return fmt.Errorf("read message %d back: %w", seq, err)
+		}
+		if err == nil {
+			there[m.Header.Get(jetstream.MsgIDHeader)] = true
+		}
+	}
+	for _, id := range acknowledged {
+		if !there[id] {
+			r.Missing++
+		}
 	}
 	state, err := kv.Status(ctx)
 	if err != nil {
 		return err
 	}
-	r.Missing = max(0, acknowledged-int(s.CachedInfo().State.Msgs)) + max(0, r.Keys-int(state.Values()))
+	r.Missing += max(0, r.Keys-int(state.Values()))
 	return nil
 }
 

@@ -60,9 +60,12 @@ func run() error {
 	if p.shop, err = newWorkshop(*stock, *membershipd, *unibus); err != nil {
 		return err
 	}
-	if !*keep {
-		defer p.shop.close()
-	}
+	var broken error // what was measured before is told all the same
+	defer func() {
+		if !*keep && broken == nil { // else its logs tell why
+			p.shop.close()
+		}
+	}()
 	r, err := newResults(p.shop.stock)
 	if err != nil {
 		return err
@@ -70,7 +73,8 @@ func run() error {
 	for _, part := range flag.Args() {
 		slog.Info("begins", "part", part)
 		if err := p.part(ctx, part, r); err != nil {
-			return fmt.Errorf("%s: %w", part, err)
+			broken = fmt.Errorf("%s: %w; logs are in %s", part, err, p.shop.dir)
+			break
 		}
 	}
 	if err := r.print(os.Stdout); err != nil {
@@ -81,8 +85,11 @@ func run() error {
 		return err
 	}
 	fmt.Println("\nwritten to", filepath.Clean(path))
-	if !r.held() {
-		return fmt.Errorf("%w", errNotHeld)
+	switch {
+	case broken != nil:
+		return broken
+	case !r.held():
+		return errNotHeld
 	}
 	return nil
 }

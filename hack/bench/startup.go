@@ -48,7 +48,7 @@ func (p *program) firstKey(ctx context.Context, b *bus, begin time.Time) (time.D
 		return true
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%w; its logs are in %s", err, p.shop.dir)
+		return 0, err
 	}
 	return d, nil
 }
