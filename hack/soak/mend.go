@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -34,39 +35,39 @@ func (s *soak) mend(ctx context.Context, place int) {
 		case took > maxHeal:
 			mended <- fmt.Errorf("place %d was in true sync %v after it was healed, at most %v is allowed; at %v: %s", place, took, maxHeal, maxHeal, last)
 		default:
-			s.say("    place %d: in true sync %v after the heal", place, took)
+			s.say("    place %d: in true sync %v after the heal; last: %s", place, took, cmp.Or(last, "nothing was wrong"))
 			mended <- nil
 		}
 	}()
 }
 
-// mending returns when the streams are in true sync, with what was wrong when the time that is allowed was over, or else last.
+// mending returns when the streams are in true sync, with what was wrong last, or when the time that is allowed was over.
 func (s *soak) mending(ctx context.Context, streams []load.Stream, size int) (string, error) {
-	last := "no connection"
+	const none = "there was no connection"
 	sys, err := s.bus.Connect("SYS", 0)
 	if err != nil {
-		return last, err
+		return none, err
 	}
 	defer sys.Close()
 	app, err := s.bus.Connect(account, 0)
 	if err != nil {
-		return last, err
+		return none, err
 	}
 	defer app.Close()
 	var truth load.Truth
-	began, asked, late := time.Now(), time.Now(), ""
+	began, asked, last := time.Now(), time.Now(), ""
 	err = s.until(ctx, "true sync", func() string {
 		if time.Since(asked) > 5*time.Second { // the one that it is connected to may be no member any more
 			asked = time.Now()
 			_, _ = sys.ForceReconnect(), app.ForceReconnect() // failing, it goes on trying
 		}
 		why := truth.Look(sys, app, account, streams, size)
-		if why != "" && (late == "" || time.Since(began) < maxHeal) {
-			late = why
+		if time.Since(began) < maxHeal {
+			last = truth.Wrong
 		}
 		return why
 	})
-	return late, err
+	return last, err
 }
 
 // awaitMend waits for what is measured since a heal, if anything.

@@ -48,19 +48,10 @@ func (m Meta) Names() []string {
 // witnesses; empty when it is. The leader alone calls a new replica current that has just begun to copy, a member alone may
 // call itself healthy for an instant while it can't catch up.
 func Unsettled(sys, app *nats.Conn, account string, streams []Stream, size int) string {
-	m, err := MetaOf(sys)
-	switch {
-	case err != nil:
-		return err.Error()
-	case m.Leader == "" || m.Size != size || len(m.Replicas) != size-1:
-		return fmt.Sprintf("meta group is %+v, %d members are wanted", m, size)
+	names, why := unsettledMeta(sys, size)
+	if why != "" {
+		return why
 	}
-	for _, p := range m.Replicas {
-		if !p.Current || p.Offline {
-			return fmt.Sprintf("meta peer %s is not current: %+v", p.Name, m)
-		}
-	}
-	names := slices.Sorted(slices.Values(m.Names()))
 	for _, s := range streams {
 		i, err := s.Info(app)
 		if err != nil {
@@ -78,6 +69,23 @@ func Unsettled(sys, app *nats.Conn, account string, streams []Stream, size int) 
 		}
 	}
 	return ""
+}
+
+// unsettledMeta returns the members, sorted, or says why the meta group is not of that many, all current.
+func unsettledMeta(sys *nats.Conn, size int) (names []string, why string) {
+	m, err := MetaOf(sys)
+	switch {
+	case err != nil:
+		return nil, err.Error()
+	case m.Leader == "" || m.Size != size || len(m.Replicas) != size-1:
+		return nil, fmt.Sprintf("meta group is %+v, %d members are wanted", m, size)
+	}
+	for _, p := range m.Replicas {
+		if !p.Current || p.Offline {
+			return nil, fmt.Sprintf("meta peer %s is not current: %+v", p.Name, m)
+		}
+	}
+	return slices.Sorted(slices.Values(m.Names())), ""
 }
 
 // unhealthy asks every member for its own word on a stream, and says what is wrong with the first that is unwell.

@@ -16,9 +16,13 @@ import (
 // catch up.
 const trueLooks = 3
 
-// Truth looks whether streams are in true sync: in three looks in a row every member of each had, on its own disk, all that the
-// leader had at the look before, and nobody called it unwell, neither the leader nor the member.
+// Truth looks whether streams are in true sync: in three looks in a row every member of each called itself well and had, on its own
+// disk, all that the leader had at the look before. What the leader thinks of them does not count: while writers are at work it calls
+// one current that lacks much, and another not current that is a message behind for an instant.
 type Truth struct {
+	// Wrong is what was found not in sync last, for who wants to know what it was that took long.
+	Wrong string
+
 	want map[string]uint64 // last sequence of each stream's leader at the look before
 	held int
 }
@@ -32,13 +36,14 @@ func (t *Truth) Look(sys, app *nats.Conn, account string, streams []Stream, size
 
 // judge counts a look.
 func (t *Truth) judge(why string, want map[string]uint64) string {
-	if t.want == nil && why == "" {
-		why = "this is the first look"
-	}
+	first := t.want == nil
 	t.want = want
-	if why != "" {
-		t.held = 0
+	switch {
+	case why != "":
+		t.held, t.Wrong = 0, why
 		return why
+	case first:
+		return "this is the first look"
 	}
 	if t.held++; t.held < trueLooks {
 		return fmt.Sprintf("in sync in %d looks of %d", t.held, trueLooks)
@@ -49,31 +54,34 @@ func (t *Truth) judge(why string, want map[string]uint64) string {
 // look returns what is wrong, and what the leaders have, which is what the members have to have at the next look; nil when that is not
 // known of all.
 func (t *Truth) look(sys, app *nats.Conn, account string, streams []Stream, size int) (string, map[string]uint64) {
-	want, members := map[string]uint64{}, map[string][]string{}
+	want, members, all := map[string]uint64{}, map[string][]string{}, map[string]bool{}
 	for _, s := range streams {
 		i, err := s.Info(app)
 		if err != nil {
 			return err.Error(), nil
 		}
-		if !i.Current(i.Config.Replicas) {
+		if i.Cluster.Leader == "" || len(i.online()) != i.Config.Replicas || len(i.offline()) > 0 {
 			return fmt.Sprintf("%s is configured for %d replicas, has leader %q and peers %+v", s.Name, i.Config.Replicas, i.Cluster.Leader, i.Cluster.Replicas), nil
 		}
-		want[s.Name], members[s.Name] = i.State.Last, i.Members()
-	}
-	if size > 0 {
-		if why := Unsettled(sys, app, account, streams, size); why != "" {
-			return why, want
-		}
-	}
-	all := map[string]bool{}
-	for _, s := range streams {
-		if size == 0 {
-			if who := unhealthy(sys, account, s.Name, members[s.Name]); who != "" {
-				return fmt.Sprintf("%s: %s", s.Name, who), want
-			}
-		}
+		want[s.Name], members[s.Name] = i.State.Last, slices.Sorted(slices.Values(i.Members()))
 		for _, m := range members[s.Name] {
 			all[m] = true
+		}
+	}
+	if size > 0 {
+		names, why := unsettledMeta(sys, size)
+		if why != "" {
+			return why, want
+		}
+		for _, s := range streams {
+			if !slices.Equal(members[s.Name], names) {
+				return fmt.Sprintf("%s is on %v, members are %v", s.Name, members[s.Name], names), want
+			}
+		}
+	}
+	for _, s := range streams {
+		if who := unhealthy(sys, account, s.Name, members[s.Name]); who != "" {
+			return fmt.Sprintf("%s: %s", s.Name, who), want
 		}
 	}
 	held, err := holdings(sys, account, all)

@@ -19,6 +19,9 @@ func TestTruth(t *testing.T) {
 			t.Errorf("look %d: %q, in true sync %v is wanted", i+1, got, look.truth)
 		}
 	}
+	if w.Wrong != "b lags" {
+		t.Errorf("the last thing wrong was %q", w.Wrong)
+	}
 }
 
 // TestLacking: what counts is what each member has itself, and one that holds nothing has nothing.
