@@ -5,8 +5,8 @@ package scaling
 import "slices"
 
 // dead is true when a name's disk is gone by evidence: its place answers live with another disk, or a person declared it lost;
-// nobody answers with the name or the disk; and every place that is started answers, for the disk may be there. Silence is never
-// death.
+// nobody answers with the name or the disk; and every place that is started, or about to be, answers, for the disk may be there.
+// Silence is never death.
 func (p *pass) dead(name string) bool {
 	if !p.evidence {
 		return !p.running(name)
@@ -20,11 +20,16 @@ func (p *pass) dead(name string) bool {
 		if x != nil && is(x) {
 			return false
 		}
-		if p.allAnswer && x == nil && p.started(i) && !(p.declared(name) && p.declaredHome(i)) {
+		if p.allAnswer && x == nil && p.awaited(i) && !(p.declared(name) && p.declaredHome(i)) {
 			return false
 		}
 	}
 	return true
+}
+
+// awaited is true for a place that is to answer: what runs there, or is about to, may have any disk.
+func (p *pass) awaited(place int) bool {
+	return p.started(place) || place < p.seen.Size && place < len(p.seen.Places) && p.seen.Places[place].Volume != ""
 }
 
 // older is true for a node on a member's disk that was put back to what it was before the disk got that name: it shows the name of

@@ -55,8 +55,11 @@ func (p *pass) found() *Step {
 
 // askFirst lets one place after another answer, and starts nothing more beside a node that has an identity.
 func (p *pass) askFirst() *Step {
+	answered := false
 	for i, place := range p.seen.Places {
-		switch n := place.Node; {
+		n := place.Node
+		answered = answered || n != nil
+		switch {
 		case n != nil && n.Name != "":
 			return person("restore the record; without one from a backup, adopt the nodes by hand",
 				"no record, but the node at place %d has an identity: %s of cluster id %s", i, n.Name, n.ClusterID)
@@ -66,6 +69,9 @@ func (p *pass) askFirst() *Step {
 	}
 	if p.seen.Size == 0 {
 		return p.resize(1, "no record: the first place is started and asked whether it is empty")
+	}
+	if !answered { // it may not even be there yet
+		return wait("look why it doesn't come up", "no record, and no place has answered yet")
 	}
 	return nil
 }

@@ -12,10 +12,11 @@ func TestF1Found(t *testing.T) {
 	c := &cluster{want: Desired{Name: "c", Replicas: 3}, seen: Observed{Now: now}}
 	c.expect(t, "resize 1")
 	c.seen.Size = 1
-	c.expect(t, "resize 3")
-	c.seen.Size = 3
+	c.expectReason(t, "wait", "no place has answered yet")
 	c.seen.Places = []Place{{Started: true}}
 	c.expectReason(t, "wait", "place 0 has not answered")
+	c.seen.Places[0].Node = virgin(0)
+	c.expect(t, "resize 3")
 
 	for name, change := range map[string]func(c *cluster){
 		"known id":      func(c *cluster) { c.seen.KnownID = "id" },

@@ -103,9 +103,10 @@ func (w *world) raft(s *state) {
 		case l.view&b == 0 && s.ban&b == 0 && s.places[i].off == 0:
 			n := w.copy(s)
 			w.commit(n, lead, l.view|b)
-			// With the record lost nobody knows of a disk that was away when it was removed; a person's wrong word is theirs; and
-			// what was cut off while it was removed doesn't know, and is only put out again.
-			if n.removed&b&^n.escaped != 0 && (n.recLost == 0 || k.mark != 0) && n.wrong == 0 {
+			// With the record lost nobody knows of a disk that was away when it was removed, but who starts it beside others
+			// unasked is to blame; a person's wrong word is theirs; and what was cut off while it was removed doesn't know, and
+			// is only put out again.
+			if n.removed&b&^n.escaped != 0 && (n.recLost == 0 || k.mark != 0 || n.unasked&(1<<uint(i)) != 0) && n.wrong == 0 {
 				n.broken = 4
 			}
 			if n.removed&b != 0 && n.wrong != 0 {
@@ -210,7 +211,7 @@ func (w *world) runsNow(s *state, d int) {
 		g = 2
 	}
 	for e := range s.disks {
-		if q := &s.disks[e]; q.loc != 0 && (q.group != 0 || q.data[0] != 0 || q.data[1] != 0 || q.aside != 0) {
+		if q := &s.disks[e]; q.loc != 0 && !q.alien() && (q.group != 0 || q.data[0] != 0 || q.data[1] != 0 || q.aside != 0) {
 			s.broken = 3
 		}
 	}

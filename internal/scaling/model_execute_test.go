@@ -149,6 +149,10 @@ func (w *world) write(n *state, a action) bool {
 		if a.a == n.api.size || a.a < n.api.size && w.env.sizeCheck && a.staleAPI != 0 {
 			return false
 		}
+		n.stops(int(a.a))
+		for i := n.api.size; i < a.a; i++ {
+			n.unasked |= a.b << i
+		}
 		n.api.size = a.a
 		n.apiWritten()
 	case aSend:
@@ -159,6 +163,15 @@ func (w *world) write(n *state, a action) bool {
 		return w.deleteVolume(n, a)
 	}
 	return true
+}
+
+// stops judges a step that sets the size: what the wish keeps is not to be stopped.
+func (s *state) stops(size int) {
+	for i := size; i < int(min(s.api.size, s.api.spec)); i++ {
+		if d := s.up(i); d >= 0 && s.disks[d].name != 0 {
+			s.broken = 6
+		}
+	}
 }
 
 // send puts an order on its way: it may arrive late, or twice.
@@ -199,7 +212,7 @@ func (w *world) tell(n *state, a action) bool {
 			continue
 		}
 		k := &n.disks[d]
-		if k.name != a.order.name+1 || n.places[i].phase == down || n.places[i].exists == 0 || a.staleN != 0 || k.mark >= a.a {
+		if k.name != a.order.name+1 || k.cid != a.order.cid || n.places[i].phase == down || n.places[i].exists == 0 || a.staleN != 0 || k.mark >= a.a {
 			return false
 		}
 		k.mark = a.a

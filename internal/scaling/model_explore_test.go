@@ -38,6 +38,7 @@ type world struct {
 	persons    map[string]int
 	trace      func(string) // when set, settling tells what it does
 	moves      int
+	way        // how its beginning came about
 	deadline   time.Time
 	maxStates  int
 }

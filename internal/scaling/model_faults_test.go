@@ -2,6 +2,8 @@
 
 package scaling
 
+import "slices"
+
 // faults are what a scenario allows to go wrong, and what users do, as long as its budget lasts.
 func (w *world) faults(s *state) {
 	for i := range w.places {
@@ -27,11 +29,13 @@ func (w *world) faults(s *state) {
 		if s.budget[fHang] > 0 && s.hang == 0 && (s.places[i].exists == 0 || s.places[i].phase == down) {
 			n := w.spend(s, fHang)
 			n.hang |= 1 << uint(i)
+			n.busy = w.underWay(s)
 			w.done(n, eHang, i, 0, 0)
 		}
 		w.diskFaults(s, i)
 	}
 	w.unshelve(s)
+	w.mixUp(s)
 	w.users(s)
 	if s.budget[fNoEvac] > 0 && s.noEvac == 0 {
 		n := w.spend(s, fNoEvac)
@@ -120,6 +124,56 @@ func (w *world) unshelve(s *state) {
 	}
 }
 
+// mixUp puts a disk of another cluster, which was made with the same name, into a place; what was there is taken away.
+func (w *world) mixUp(s *state) {
+	for i := 0; i < w.places && s.budget[fForeign] > 0; i++ {
+		free := slices.IndexFunc(s.disks[:], func(k disk) bool { return k.loc == 0 })
+		if free < 0 {
+			return
+		}
+		n := w.spend(s, fForeign)
+		if d := n.at(i); d >= 0 {
+			w.podGone(n, i)
+			w.ruin(n, d)
+			n.disks[d].loc = shelf
+		}
+		n.disks[free] = disk{loc: uint8(i + 1), name: uint8(i + 1), cid: foreign, form: 2, group: 2, ver: 1, view: bit(w.places) - 1}
+		if !w.env.newID { // derived from the name, so it is the same
+			n.disks[free].cid = 1
+		}
+		w.done(n, eForeign, i, i, 0)
+	}
+}
+
+// underWay is 1 while a change of the members is decided or begun, or one of them isn't current, or there are too few to miss one.
+func (w *world) underWay(s *state) uint8 {
+	lead := w.leader(s)
+	if lead < 0 {
+		return 1
+	}
+	l := s.disks[s.at(lead)]
+	have := 0 // one is missed already: the one that never comes up
+	for i := range w.places {
+		if d := s.up(i); d >= 0 && l.view&s.disks[d].self() != 0 && s.disks[d].ver == l.ver {
+			have++
+		}
+	}
+	if have < count(l.view)-1 || count(l.view) < 3 || have < quorum(count(l.view)) {
+		return 1
+	}
+	for n, q := range s.api.rec.names {
+		if (q.phase == pMember) != (l.view&bit(n) != 0) || q.phase == pOrdered {
+			return 1
+		}
+	}
+	for o := range s.drivers {
+		if s.drivers[o].act.kind != 0 || s.drivers[o].frozen != 0 {
+			return 1
+		}
+	}
+	return 0
+}
+
 // users change the wish, the size by hand, delete the record, or declare a disk dead.
 func (w *world) users(s *state) {
 	if s.budget[fSpec] > 0 {
@@ -131,8 +185,8 @@ func (w *world) users(s *state) {
 			n.api.spec = v
 			if v == 0 {
 				n.api.known = 0
-				n.apiWritten()
 			}
+			n.apiWritten() // the wish and the size have one version
 			w.done(n, eSpec, int(v), 0, 0)
 		}
 	}
@@ -182,6 +236,9 @@ func (w *world) users(s *state) {
 func (w *world) lives(s *state, name int) bool {
 	for d := range s.disks {
 		k := &s.disks[d]
+		if k.alien() {
+			continue
+		}
 		ordered := k.name == 0 && int(s.api.rec.names[name].disk) == d+1
 		if k.loc != 0 && k.loc != shelf && (ordered || int(k.name) == name+1) && s.hang&(1<<(k.loc-1)) == 0 {
 			return true

@@ -2,9 +2,12 @@
 
 package scaling
 
-// The judge: five promises. 1: one meta leader group, never under a superseded configuration. 2: the newest acknowledged write is kept.
+import "slices"
+
+// The judge: six promises. 1: one meta leader group, never under a superseded configuration. 2: the newest acknowledged write is kept.
 // 3: nothing is founded a second time. 4: removed names stay out. 5: from every state, once faults end, the wish is fulfilled or a
-// person is told why not.
+// person is told why not; one node that never comes up, while nothing is under way, takes the leader from nobody. 6: no step stops a node
+// that the wish keeps.
 
 // broken returns the number of the promise that a state breaks, 0 when none.
 func (w *world) broken(s *state) (int, string) {
@@ -13,6 +16,8 @@ func (w *world) broken(s *state) (int, string) {
 		return 3, "founded while a disk with data may exist"
 	case 4:
 		return 4, "a removed name is a member again"
+	case 6:
+		return 6, "a step stopped a node that the wish keeps"
 	}
 	var g uint8
 	for i := range w.places {
@@ -136,8 +141,13 @@ func (w *world) person(s *state) string {
 		return "most disks with the data were destroyed"
 	case s.wrong == 1:
 		return "a disk was declared dead that lives"
+	case s.hang != 0 && s.busy == 0 && s.lost == 0 && w.leader(s) < 0:
+		return "" // the others are enough for a leader
 	case s.hang != 0:
 		return "a place never comes up"
+	}
+	if s.mixedUp() {
+		return "a disk of another cluster is in a place"
 	}
 	if s.newVer[1] == 0 {
 		if q := s.api.rec.names[0]; s.api.rec.exists == 1 && q.kind == kFound && s.lost == 1 && (q.disk == gone || s.disks[q.disk-1].loc != 1) {
@@ -163,6 +173,11 @@ func (w *world) person(s *state) string {
 		}
 	}
 	return ""
+}
+
+// mixedUp tells whether a disk of another cluster is in a place.
+func (s *state) mixedUp() bool {
+	return slices.ContainsFunc(s.disks[:], func(k disk) bool { return k.alien() && k.loc != 0 && k.loc != shelf })
 }
 
 // doubt: without a leader, a node that waits may have been removed. That needs a lost disk besides.
@@ -194,7 +209,7 @@ func (w *world) attached(s *state, names uint16, has func(*disk) bool) (n int) {
 		}
 		for d := range s.disks {
 			k := &s.disks[d]
-			if l := int(k.loc); l >= 1 && l <= w.places && int(k.name) == name+1 && has(k) {
+			if l := int(k.loc); l >= 1 && l <= w.places && int(k.name) == name+1 && !k.alien() && has(k) {
 				n++
 				break
 			}

@@ -180,6 +180,9 @@ func (w *world) decide(s *state, o int, blind uint8) action {
 		}
 	}
 	a.staleRec, a.staleAPI = staleRec, staleAPI
+	if a.kind == aSize && v.rec.exists == 0 {
+		a.b = v.unasked(a.a)
+	}
 	if !w.env.recVersion {
 		switch a.kind {
 		case aCreate, aRecord, aDoom:
@@ -187,6 +190,23 @@ func (w *world) decide(s *state, o int, blind uint8) action {
 		}
 	}
 	return a
+}
+
+// unasked is 1 where several places are started without a record, and it isn't known that those that run are all virgin.
+func (v *sight) unasked(size uint8) uint8 {
+	asked := size <= 1
+	for _, n := range v.nodes {
+		switch {
+		case n.started == 1 && (n.answers == 0 || n.name != 0):
+			return 1
+		case n.started == 1:
+			asked = true
+		}
+	}
+	if asked {
+		return 0
+	}
+	return 1
 }
 
 const cacheBits = 16

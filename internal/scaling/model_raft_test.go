@@ -12,7 +12,7 @@ func (w *world) elect(s *state, c int) bool {
 		return false
 	}
 	k := &s.disks[d]
-	if k.ver == 0 || k.view&k.self() == 0 {
+	if k.ver == 0 || k.view&k.self() == 0 { // another cluster's meta group is none of ours
 		return false
 	}
 	normal, empty := 0, 0

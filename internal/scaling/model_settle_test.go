@@ -58,7 +58,7 @@ func (w *world) atGoal(s *state) string {
 		return ""
 	}
 	v, _, _ := w.see(s, 0, 0)
-	if step := w.ask(&v); step.Person && s.recLost == 0 {
+	if step := w.ask(&v); step.Person && s.recLost == 0 && !s.mixedUp() {
 		return "all is well, and a person is asked: " + step.Reason
 	}
 	return ""
@@ -86,7 +86,7 @@ func (w *world) rest(s *state, path []uint64, how string) (int, string) {
 func (w *world) fair(s *state) *successor {
 	w.next = w.next[:0]
 	for o := range s.drivers {
-		if s.drivers[o].act.kind == 0 {
+		if s.drivers[o].act.kind == 0 || w.held[o] {
 			continue
 		}
 		w.execute(s, o)
@@ -97,7 +97,7 @@ func (w *world) fair(s *state) *successor {
 		return &w.next[0]
 	}
 	for o := range s.drivers {
-		if s.drivers[o].frozen != 0 {
+		if s.drivers[o].frozen != 0 && !w.walking {
 			w.copy(s).drivers[o].thaw()
 			w.done(nil, eThaw, o, 0, 0)
 			return &w.next[0]
@@ -105,15 +105,19 @@ func (w *world) fair(s *state) *successor {
 	}
 	w.nature(s)
 	for i := range w.next {
-		if w.next[i].by.kind != eWrite {
+		if w.next[i].by.kind != eWrite && !w.barred(w.next[i].by) {
 			return &w.next[i]
 		}
 	}
 	w.next = w.next[:0]
 	n := w.copy(s)
-	if w.mount(n) {
+	if w.mount(n) && !w.barred(event{kind: eMount}) {
 		w.done(n, eMount, 0, 0, 0)
 		return &w.next[0]
+	}
+	*n = *s
+	if w.held[0] {
+		return nil
 	}
 	a := w.decide(s, 0, 0)
 	if a.kind == 0 || a.kind == aNoNames {

@@ -134,7 +134,10 @@ type state struct {
 	lost    uint8 // a disk was destroyed, taken away or exchanged by a fault
 	taken   uint8 // a disk was destroyed or taken away by a fault
 	wrong   uint8 // somebody declared a disk dead that lives
+	unasked uint8 // places that were started without a record, and nobody was asked before
+	busy    uint8 // something was under way when a place came up for the last time
 	broken  uint8 // number of a broken promise
+	even    uint8 // never used, it keeps the struct without padding
 	budget  [budgets]uint8
 }
 
@@ -156,6 +159,7 @@ const (
 	fNoEvac
 	fDead
 	fOldRec
+	fForeign
 	budgets
 )
 
@@ -200,8 +204,18 @@ func (s *state) up(place int) int {
 	return -1
 }
 
-// self is the bit of a disk's name.
-func (k *disk) self() uint16 { return bit(int(k.name) - 1) }
+// foreign is the id of another cluster, made with the same name.
+const foreign = 200
+
+func (k *disk) alien() bool { return k.cid == foreign }
+
+// self is the bit of a disk's name, none when it is of another cluster: its name is nobody's here.
+func (k *disk) self() uint16 {
+	if k.alien() {
+		return 0
+	}
+	return bit(int(k.name) - 1)
+}
 
 // joined tells whether two places reach each other.
 func (s *state) joined(i, j int) bool {
@@ -211,7 +225,7 @@ func (s *state) joined(i, j int) bool {
 // nameUp returns the place where a name runs, -1 when nowhere.
 func (w *world) nameUp(s *state, n int) int {
 	for i := range w.places {
-		if d := s.up(i); d >= 0 && int(s.disks[d].name) == n+1 {
+		if d := s.up(i); d >= 0 && int(s.disks[d].name) == n+1 && !s.disks[d].alien() {
 			return i
 		}
 	}

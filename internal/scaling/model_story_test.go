@@ -41,6 +41,7 @@ const (
 	eOldRec
 	eFails
 	eMount
+	eForeign
 )
 
 // story tells the way to a state, event by event.
@@ -51,12 +52,12 @@ func (w *world) story(from state, v verdict) string {
 	}
 	slices.Reverse(way)
 	var b strings.Builder
-	fmt.Fprintf(&b, "  at first: %s\n", w.show(&from))
+	n0 := w.tellWay(&b, &from)
 	s := from
 	for k, to := range way {
 		for _, n := range w.successors(&s) {
 			if w.hash(&n.state) == w.hashes[to] {
-				fmt.Fprintf(&b, "  %2d. %s\n", k+1, w.tellEvent(n.by))
+				fmt.Fprintf(&b, "  %2d. %s\n", n0+k+1, w.tellEvent(n.by))
 				s = n.state
 				break
 			}
@@ -138,7 +139,7 @@ func (w *world) tellFault(kind uint8, x, y, z int) string {
 	case eFill:
 		return fmt.Sprintf("JetStream gives stream %d a replica on %s", z+1, w.words.names[y])
 	case eKill:
-		return fmt.Sprintf("FAULT: the process at place %d is killed", x)
+		return fmt.Sprintf("FAULT: the process at place %d is killed%s", x, []string{"", ", its mounted record is up to date"}[y])
 	case eDestroy:
 		return fmt.Sprintf("FAULT: disk %d at place %d is destroyed", y+1, x)
 	case eShelve:
@@ -155,6 +156,8 @@ func (w *world) tellFault(kind uint8, x, y, z int) string {
 		return "FAULT: the record is deleted"
 	case eCut:
 		return fmt.Sprintf("FAULT: the network cuts place %d off from the others", x)
+	case eForeign:
+		return fmt.Sprintf("FAULT: a disk of another cluster of the same name, %s, is put in place %d", w.words.names[y], x)
 	case eHang:
 		return fmt.Sprintf("FAULT: place %d never comes up from now on", x)
 	case eNoEvac:

@@ -49,6 +49,10 @@ func (w *world) begin() (state, error) {
 		w.rules, w.env = r, e
 		clear(w.cache)
 	}
+	if err := w.goThere(&s, dangers[w.name]); err != nil {
+		return s, err
+	}
+	s.budget = [budgets]uint8{}
 	for fault, n := range w.allow {
 		s.budget[fault] = n
 	}
@@ -90,7 +94,7 @@ type result struct {
 // or at -model.states, is cut: everything up to a depth was seen, and nothing beyond.
 func TestModel(t *testing.T) {
 	var todo []scenario
-	for _, sc := range scenarios {
+	for _, sc := range slices.Concat(scenarios, near) {
 		if chosen(sc.name) {
 			todo = append(todo, sc)
 		}

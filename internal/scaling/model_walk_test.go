@@ -112,9 +112,9 @@ func (w *world) shorten(from state, way []event) []event {
 
 func (w *world) wayStory(from state, way []event) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  at first: %s\n", w.show(&from))
+	n0 := w.tellWay(&b, &from)
 	for k, e := range way {
-		fmt.Fprintf(&b, "  %2d. %s\n", k+1, w.tellEvent(e))
+		fmt.Fprintf(&b, "  %2d. %s\n", n0+k+1, w.tellEvent(e))
 	}
 	s, promise, words, _ := w.follow(from, way)
 	fmt.Fprintf(&b, "  at last:  %s\n", w.show(&s))

@@ -128,7 +128,7 @@ func TestO6Resume(t *testing.T) {
 	c.phase(2, Leaving)
 	c.expect(t, "send-order resume c-2-0@2")
 
-	c.seen.Meta.Peers = peers([]int{0, 1}) // the leader doesn't list it
+	c.group(0, 1) // nobody lists it
 	c.expect(t, "write-record c-2-0=removed@2")
 
 	c = formed(3) // removing: resumed only when a stream has no leader without it

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scaling
+
+// near are scenarios that begin close to a danger, at the end of a way, and allow little more than what leads into it.
+var near = []scenario{
+	{"mix-up", 3, 1, 1, 1, []uint8{1, 3}, 0, budget{fForeign: 2, fSpec: 1}, 1},
+	{"mix-up-doubt", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fForeign: 1, fUnshelve: 1}, 1},
+	{"late-size", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fKill: 1}, 1},
+	{"late-resume", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fKill: 1, fOverlap: 1}, 1},
+	{"late-raise", 3, 1, 1, 1, []uint8{1, 3}, 0, budget{fDestroy: 1}, 1},
+	{"all-removing", 3, 1, 3, 3, []uint8{1, 3}, 0, budget{fSpec: 1}, 1},
+	{"hang-five", 5, 1, 3, 3, []uint8{3, 5}, 0, budget{fKill: 1}, 1},
+	{"old-disk", 3, 1, 3, 3, []uint8{0, 3}, 0, budget{fSpec: 1}, 1},
+	{"swap-lost", 3, 1, 3, 3, []uint8{3}, 0, budget{fSwap: 1, fDestroy: 1}, 1},
+	{"moved", 5, 1, 3, 3, []uint8{3, 5}, 0, budget{fBlind: 1, fDestroy: 1}, 1},
+}
+
+// dangers are the landmarks on the ways to where those scenarios begin.
+var dangers = map[string][]string{
+	"mix-up-doubt": { // c-2-0 is out, place 0 doesn't know, and only place 1 could tell
+		"USER: replicas = 1",
+		"driver 1 does: mark a disk as leaving",
+		"driver 1 decides: REMOVE c-2-0",
+		"FAULT: the process at place 0 is killed",
+		"driver 1 does: REMOVE c-2-0",
+		"FAULT: the process at place 2 is killed",
+	},
+	"late-size": { // a driver that was late with lowering the size; meanwhile the places are wished again
+		"USER: replicas = 1",
+		"driver 2 decides: set the size to 1",
+		"driver 1 does: set the size to 1",
+		"USER: replicas = 3",
+		"driver 1 does: record c-1-1 as member",
+	},
+	"late-resume": { // about to be removed, while another driver still reads that it is only leaving
+		"USER: replicas = 1",
+		"driver 1 does: record c-2-0 as leaving",
+		"driver 2's cache of the record stands still from now on",
+		"driver 1 does: mark a disk as leaving",
+		"driver 1 decides: REMOVE c-2-0",
+	},
+	"late-raise": { // a late raise has given a replica to the leaver, and the other new one is behind
+		"USER: replicas = 3",
+		"driver 2 decides: set a stream's replicas to 3",
+		"USER: replicas = 1",
+		"driver 1 does: mark a disk as leaving",
+		"driver 2 does: set a stream's replicas to 3",
+		"c-1-0 has all of stream 1",
+		never + "c-1-0 has all of stream 1",
+		"c-2-0 has all of stream 1",
+		"FAULT: the process at place 1 is killed",
+		"a write to stream 1 is acknowledged",
+		"FAULT: the process at place 2 is killed",
+		"the node at place 2 boots from disk 3: it waits for an order",
+	},
+	"all-removing": { // each was missed for a while, and is back before that was recorded
+		"FAULT: disk 3 is taken away from place 2, and kept",
+		"driver 1 decides: record c-2-0 as removing",
+		"FAULT: disk 3 comes back, at place 2",
+		"the node at place 2 boots from disk 3: NATS runs",
+		"a write to stream 1 is acknowledged",
+		"driver 1 does: record c-2-0 as removing",
+		"FAULT: disk 2 is taken away from place 1, and kept",
+		"driver 1 decides: record c-1-0 as removing",
+		"FAULT: disk 2 comes back, at place 1",
+		"the node at place 1 boots from disk 2: NATS runs",
+		"a write to stream 1 is acknowledged",
+		"driver 1 does: record c-1-0 as removing",
+		"FAULT: disk 1 is taken away from place 0, and kept",
+		"driver 1 decides: record c-0-0 as removing",
+		"FAULT: disk 1 comes back, at place 0",
+		"the node at place 0 boots from disk 1: NATS runs",
+		"a write to stream 1 is acknowledged",
+		"driver 1 does: record c-0-0 as removing",
+	},
+	"hang-five": { // one of three never comes up again, and five are wished
+		"FAULT: the process at place 2 is killed",
+		"FAULT: place 2 never comes up from now on",
+		"USER: replicas = 5",
+		"the node at place 4 boots from disk 5: it waits for an order",
+	},
+	"swap-lost": { // one member is slightly behind, before two disks are exchanged
+		"FAULT: the process at place 1 is killed",
+		"a write to stream 1 is acknowledged",
+		"the node at place 1 boots from disk 2: NATS runs",
+	},
+	"old-disk": { // the disk of one that was removed while it was away; the record and the wish are deleted
+		"FAULT: disk 2 is taken away from place 1, and kept",
+		"driver 1 does: record c-1-0 as removed",
+		"USER: replicas = 0",
+		"place 2 is stopped",
+		"FAULT: the record is deleted",
+		"FAULT: disk 2 comes back, at place 1",
+	},
+	"moved": { // a member's disk answers at another place, one was given its own, and a third is behind
+		"FAULT: somebody sets the size to 5",
+		"the node at place 4 boots from disk 5: it waits for an order",
+		"FAULT: disk 3 is taken away from place 2, and kept",
+		"FAULT: disk 3 comes back, at place 3",
+		"driver 1 does: record c-2-1 as member",
+		"FAULT: the process at place 1 is killed",
+		"a write to stream 1 is acknowledged",
+		"the node at place 1 boots from disk 2: NATS runs",
+	},
+}
