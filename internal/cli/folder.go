@@ -19,6 +19,19 @@ type folder struct{ dir string }
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
 
+// resolved is the folder by its one true path. A node's process is known by the path of its configuration, which has to be the same for
+// whoever comes by way of a link.
+func (f folder) resolved() (folder, error) {
+	dir, err := filepath.Abs(f.dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return f, fmt.Errorf("find the cluster folder %s: %w", f.dir, err)
+	}
+	return folder{dir}, nil
+}
+
 // exists says whether the folder has a file.
 func (f folder) exists(name string) bool {
 	_, err := os.Lstat(f.path(name))

@@ -290,7 +290,7 @@ func (l *launcher) stop(ctx context.Context, i int, p place) error {
 	pid := l.process(i, p.Local.PID)
 	s, err := l.control.status(ctx, p.Control)
 	switch {
-	case pid == 0 && err == nil:
+	case pid == 0 && err == nil && (p.DiskID == "" || s.DiskID == p.DiskID):
 		return fmt.Errorf("node-%d is not stopped: disk %s answers at %s, but no process of node-%d runs; stop it by hand", i, s.DiskID, p.Control, i)
 	case pid == 0:
 		return nil

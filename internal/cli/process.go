@@ -121,9 +121,19 @@ func (l *launcher) process(i, recorded int) int {
 	if err != nil {
 		return 0
 	}
+	at, missing := os.Stat(config)
 	is := func(pid int) bool {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err == nil && strings.Contains(string(b), "\x00--config\x00"+config+"\x00")
+		_, args, found := strings.Cut(string(b), "\x00--config\x00")
+		if err != nil || !found {
+			return false
+		}
+		path, _, _ := strings.Cut(args, "\x00")
+		if path == config {
+			return true
+		}
+		other, err := os.Stat(path) // started by way of another link or mount
+		return err == nil && missing == nil && os.SameFile(at, other)
 	}
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil { // a system without /proc: the recorded id is all there is
 		if recorded > 0 && unix.Kill(recorded, 0) == nil {

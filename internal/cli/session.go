@@ -71,7 +71,10 @@ func open(cmd *cobra.Command, opts *options, n *nodeFlags) (*session, error) {
 }
 
 func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, error) {
-	f := folder{opts.dir}
+	f, err := folder{opts.dir}.resolved()
+	if err != nil {
+		return nil, err
+	}
 	operator, err := f.key(operatorFile)
 	if err != nil {
 		return nil, err
