@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -52,9 +53,12 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 			return err
 		}
 	}
-	before, compare := s.read(ctx, o, "before")
+	before, unread := s.read(ctx, o, "before")
 	if ctx.Err() != nil {
 		return failf(exitInterrupted, "interrupted; nothing was changed")
+	}
+	if unread != nil && o.meta != nil && s.opts.ledger != ledgerNone {
+		s.say.line("without it nothing will tell whether something was lost meanwhile")
 	}
 	if _, err := s.folder.updateWithin(ctx, wish); err != nil {
 		return err
@@ -64,11 +68,31 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 		return err
 	}
 	r := result{Plan: p, Status: view(end)}
-	if after, ok := s.read(ctx, end, "after"); ok && compare {
+	after, missing := s.read(ctx, end, "after")
+	switch {
+	case s.opts.ledger == ledgerNone, o.meta == nil && missing == nil: // nothing was there to compare with
+		return s.finish(r)
+	case unread == nil && missing == nil:
 		v := judge(before, after)
 		r.Ledger = &v
+		return s.finish(r)
 	}
-	return s.finish(r)
+	return errors.Join(s.finish(r), s.uncompared(ctx, o, unread, missing, question))
+}
+
+// uncompared returns the error of a change that is done, but has no verdict.
+func (s *session) uncompared(ctx context.Context, o observation, before, after error, question string) error {
+	const done = "the change is done, but nothing says whether something was lost: the ledger"
+	const next = "see what is there with: unibus cluster ledger"
+	switch {
+	case ctx.Err() != nil:
+		return failf(exitInterrupted, "interrupted; %s after was not read; %s", done, next)
+	case o.meta == nil, before != nil && question == "":
+		return nil // a cluster that is being made, or rescued: it was told that there is no ledger
+	case before != nil:
+		return fmt.Errorf("%s before could not be read: %w; %s, or pass --ledger none", done, before, next)
+	}
+	return fmt.Errorf("%s after could not be read: %w; %s", done, after, next)
 }
 
 // finish prints the result.

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -86,9 +85,9 @@ func newLedger(o *options) *cobra.Command {
 			if ob.meta == nil {
 				return fmt.Errorf("no ledger can be read: %w; see unibus cluster status", ob.noLeader)
 			}
-			entries, ok := s.read(c.Context(), ob, "now")
-			if !ok {
-				return errors.New("the ledger could not be read; see above")
+			entries, err := s.read(c.Context(), ob, "now")
+			if err != nil {
+				return fmt.Errorf("the ledger could not be read: %w", err)
 			}
 			if o.output != formatTable {
 				if entries == nil {

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -131,14 +132,14 @@ func secured(credentials func(string) []nats.Option, cfg *tls.Config, urls []str
 	}
 }
 
-// read reads a ledger, with its progress. It returns false when there is none to be had, and says why.
-func (s *session) read(ctx context.Context, o observation, when string) ([]jsadmin.LedgerEntry, bool) {
-	switch {
-	case s.opts.ledger == ledgerNone:
-		return nil, false
-	case o.meta == nil || s.admin == nil:
+// read reads a ledger, with its progress, and says so when there is none to be had.
+func (s *session) read(ctx context.Context, o observation, when string) ([]jsadmin.LedgerEntry, error) {
+	if s.opts.ledger == ledgerNone {
+		return nil, errors.New("--ledger none")
+	}
+	if o.meta == nil || s.admin == nil {
 		s.say.line("no ledger %s: no meta leader answers", when)
-		return nil, false
+		return nil, errors.New("no meta leader answers")
 	}
 	began, told := time.Now(), time.Now()
 	progress := func(account, stream string, read, of uint64) {
@@ -150,14 +151,14 @@ func (s *session) read(ctx context.Context, o observation, when string) ([]jsadm
 	entries, err := s.admin.Ledger(ctx, jsadmin.LedgerOptions{Quick: s.opts.ledger == ledgerQuick, Progress: locked(progress)})
 	if err != nil {
 		s.say.line("no ledger %s: %v", when, err)
-		return nil, false
+		return nil, err
 	}
 	var messages uint64
 	for _, e := range entries {
 		messages += e.Messages
 	}
 	s.say.line("ledger %s: %s, %s, read in %.1f s", when, count(uint64(len(entries)), "stream"), count(messages, "message"), time.Since(began).Seconds())
-	return entries, true
+	return entries, nil
 }
 
 // show prints a plan.
