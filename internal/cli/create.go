@@ -120,12 +120,15 @@ func newCreate(o *options) *cobra.Command {
 				if had.Name != name || had.ClusterID != "" && had.Replicas != replicas {
 					return fmt.Errorf("%s has cluster %s of %d already: change it with grow or shrink, or choose another --dir", o.dir, had.Name, had.Replicas)
 				}
-			} else if err := f.createInventory(c.Context(), inv); err != nil {
+			} else if err := begin(c, o, inv); err != nil {
 				return err
 			}
 			return runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {
 				return s.change(c.Context(), "", func(inv *inventory) error {
 					inv.Replicas = replicas
+					if inv.ClusterID == "" && !s.folder.exists(recordFile) {
+						n.replace(inv)
+					}
 					return n.join(inv)
 				})
 			})(c, args)
@@ -135,6 +138,32 @@ func newCreate(o *options) *cobra.Command {
 	c.Flags().StringVar(&name, "name", "unibus", "name of the cluster, and prefix of its server names")
 	c.Flags().IntVar(&replicas, "replicas", 1, "number of members: 1, 3 or 5")
 	return c
+}
+
+// begin writes the first inventory, once all nodes that it names answer: what is written down stays there, a typing error too.
+func begin(c *cobra.Command, o *options, inv inventory) error {
+	s, err := openWith(c, o, inv.TLS)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	seen, err := s.observeWith(c.Context(), inv)
+	if err != nil {
+		return err
+	}
+	if err := checkNodes(seen, tlsFiles{}); err != nil {
+		return err
+	}
+	return s.folder.createInventory(c.Context(), inv)
+}
+
+// replace takes nodes out of the inventory that are not named any more, as long as nothing was founded with them.
+func (n *nodeFlags) replace(inv *inventory) {
+	if len(n.nodes) == 0 {
+		return // those that were named before
+	}
+	inv.Places = slices.DeleteFunc(inv.Places, func(p place) bool { return p.Local == nil && !slices.Contains(n.nodes, p.Control) })
+	inv.Size = min(inv.Size, len(inv.Places))
 }
 
 // checkSize refuses sizes that gain nothing.
