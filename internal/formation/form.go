@@ -49,6 +49,10 @@ func (f *Formation) founder() identity {
 	return identity{ServerName: name, ClusterID: id, Formed: formedFound}
 }
 
+// togetherLooks is in how many looks in a row all nodes of a bootstrap are ready before one goes on: who goes on can't be seen for a
+// moment, and in the first of them the others may not have seen it yet.
+const togetherLooks = 2
+
 // foundLooks is how often a founder looks for a cluster that its routes may lead to.
 const foundLooks = 6
 
@@ -124,14 +128,15 @@ func (f *Formation) seeds() int {
 	return len(cfg.Cluster.Routes)
 }
 
-// bootstrap waits until exactly the nodes of all routes are there, none of them with a past.
+// bootstrap waits until exactly the nodes of all routes are there, none of them with a past, and until each of them has seen that.
+// They go on together then: a first election to which one comes late is followed by the next only after a whole election timeout.
 func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (identity, error) {
 	want := f.seeds()
 	if want < 2 {
 		return identity{}, refuse("set --routes to all nodes, this one included; or use --formation found for one node alone",
 			"--formation bootstrap with %d routes", want)
 	}
-	for {
+	for together := 0; together < togetherLooks; {
 		seen, err := f.look(ctx, srv, want)
 		if err != nil {
 			return identity{}, err
@@ -164,8 +169,17 @@ func (f *Formation) bootstrap(ctx context.Context, srv *embeddednats.Server) (id
 		if err != nil && !errors.Is(err, embeddednats.ErrNoMetaLeader) {
 			return identity{}, err
 		}
-		return identity{Formed: formedBootstrap}, nil
+		f.mu.Lock()
+		f.ready = true
+		f.mu.Unlock()
+		if together++; slices.ContainsFunc(seen, func(p presence) bool { return !p.self && !p.Ready && !p.Identity }) {
+			together = 0
+		}
+		if err := f.pauseFor(ctx, "bootstrap: all nodes of --routes are there, and wait for each other to see that"); err != nil {
+			return identity{}, err
+		}
 	}
+	return identity{Formed: formedBootstrap}, nil
 }
 
 // bootstrapsWith says whether a meta group that has a leader is that of this bootstrap: the first nodes may have elected

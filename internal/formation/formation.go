@@ -39,6 +39,8 @@ type Formation struct {
 	wiping   bool
 	// permit is set by a resume order, and used up by one attempt to start.
 	permit bool
+	// ready is true once a bootstrap has seen all nodes.
+	ready bool
 	// runs counts the servers that ran.
 	runs int
 	// repair is why NATS is being restarted, empty otherwise.

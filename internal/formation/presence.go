@@ -31,6 +31,8 @@ type presence struct {
 	Identity bool `json:"identity"`
 	// Seeds is the number of routes of a node that bootstraps, 0 otherwise.
 	Seeds int `json:"seeds"`
+	// Ready is true once a node that bootstraps has seen all others.
+	Ready bool `json:"ready,omitempty"`
 	// Timers are the Raft timers that the node goes by, or will.
 	Timers string `json:"timers,omitempty"`
 	// Denied are names that the node was told were removed.
@@ -41,9 +43,9 @@ type presence struct {
 
 func (f *Formation) presence() presence {
 	f.mu.Lock()
-	i := f.identity
+	i, ready := f.identity, f.ready
 	f.mu.Unlock()
-	p := presence{Name: f.cfg.ServerName, DiskID: f.diskID, Denied: f.cfg.Denied(), Timers: f.timers(i)}
+	p := presence{Name: f.cfg.ServerName, DiskID: f.diskID, Ready: ready, Denied: f.cfg.Denied(), Timers: f.timers(i)}
 	if i != nil {
 		p.Name, p.ClusterID, p.Identity = i.ServerName, i.ClusterID, true
 	}
