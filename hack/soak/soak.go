@@ -21,6 +21,9 @@ import (
 // maxPlannedGap is how long writes may stop in a step without a fault.
 const maxPlannedGap = time.Second
 
+// binaries is the folder of the programs that the soak builds, within its own.
+const binaries = "bin"
+
 // places is how many nodes may run.
 const places = 5
 
@@ -110,6 +113,9 @@ func Run(ctx context.Context, c Config) (Sums, error) {
 	}
 	err := s.run(ctx)
 	s.end()
+	if c.Raced {
+		err = errors.Join(err, proc.Races(filepath.Join(s.dir, binaries)))
+	}
 	if !c.Keep && (err == nil || errors.Is(err, context.Canceled)) {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	} else {
@@ -122,7 +128,7 @@ func Run(ctx context.Context, c Config) (Sums, error) {
 func (s *soak) run(ctx context.Context) error {
 	if s.cfg.Bin == (proc.Binaries{}) {
 		s.say("building the programs")
-		bin := filepath.Join(s.dir, "bin")
+		bin := filepath.Join(s.dir, binaries)
 		if err := os.Mkdir(bin, 0o700); err != nil {
 			return fmt.Errorf("folder of the programs: %w", err)
 		}
