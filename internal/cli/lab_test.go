@@ -35,6 +35,12 @@ var programs = sync.OnceValues(func() (proc.Binaries, error) {
 	if built, err = os.MkdirTemp("", "unibus-cli-"); err != nil {
 		return proc.Binaries{}, err
 	}
+	if built, err = filepath.EvalSymlinks(built); err != nil { // the reaper compares it with what the system says
+		return proc.Binaries{}, err
+	}
+	if err := startReaper(built); err != nil {
+		return proc.Binaries{}, err
+	}
 	return proc.Build(context.Background(), built, true)
 })
 
@@ -83,10 +89,17 @@ func (l *lab) kill(i int) {
 	}
 }
 
-// command prepares a run of unibus cluster.
+// command prepares a run of unibus cluster, which ends with the test at the latest: killAll finds only what no command starts any more.
 func (l *lab) command(args ...string) *exec.Cmd {
 	c := exec.Command(l.bin.Unibus, append([]string{"cluster", "--dir", l.folder.dir}, args...)...)
 	c.WaitDelay = time.Second // nodes that it starts have logs of their own and keep no pipe of it
+	c.SysProcAttr = attributes()
+	l.t.Cleanup(func() {
+		if c.Process != nil && c.ProcessState == nil {
+			_ = c.Process.Kill() // it may have ended
+			_ = c.Wait()         // it was killed
+		}
+	})
 	return c
 }
 

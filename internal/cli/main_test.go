@@ -20,6 +20,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerEnv); dir != "" {
 		writeForEver(folder{dir})
 	}
+	if dir := os.Getenv(reaperEnv); dir != "" { // before the next one, whose environment it has
+		reap(dir)
+	}
+	if dir := os.Getenv(orphanEnv); dir != "" {
+		leaveOrphan(dir)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if built != "" {
 			if err := proc.Races(built); err != nil {
