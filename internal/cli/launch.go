@@ -104,6 +104,9 @@ func (l *launcher) start(ctx context.Context, i int) error {
 func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh bool, err error) {
 	control := ""
 	if l.folder.exists(configFile(i)) {
+		if err := l.relocate(i); err != nil {
+			return false, err
+		}
 		if control, err = l.configuredControl(i); err != nil {
 			return false, err
 		}

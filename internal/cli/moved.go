@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// relocate rewrites the paths in the configuration of a local node whose folder was moved since they were written. A node that went by the
+// old ones would not start, or with what lies there by now. Paths that somebody has set to places outside of the folder stay.
+func (l *launcher) relocate(i int) error {
+	file := l.folder.path(configFile(i))
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the configuration of node-%d: %w", i, err)
+	}
+	var settings struct {
+		Record string `yaml:"identity-record"`
+	}
+	var all yaml.Node
+	if err := yaml.Unmarshal(b, &all); err != nil {
+		return fmt.Errorf("the configuration %s can't be read: correct it (%w)", file, err)
+	}
+	if err := all.Decode(&settings); err != nil {
+		return fmt.Errorf("the configuration %s can't be read: correct it (%w)", file, err)
+	}
+	dir, err := filepath.Abs(l.folder.dir)
+	if err != nil {
+		return fmt.Errorf("cluster folder: %w", err)
+	}
+	old := filepath.Dir(settings.Record)
+	if !filepath.IsAbs(old) || same(old, dir) {
+		return nil
+	}
+	replacePaths(&all, old, dir)
+	if b, err = yaml.Marshal(&all); err != nil {
+		return fmt.Errorf("encode the configuration of node-%d: %w", i, err)
+	}
+	return l.folder.write(configFile(i), b, 0o600)
+}
+
+// same says whether two paths lead to the same folder.
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return a == b
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// replacePaths replaces the folder of all paths in it.
+func replacePaths(n *yaml.Node, old, dir string) {
+	if rest, in := strings.CutPrefix(n.Value, old+string(filepath.Separator)); in && n.Kind == yaml.ScalarNode {
+		n.Value = filepath.Join(dir, rest)
+	}
+	for _, c := range n.Content {
+		replacePaths(c, old, dir)
+	}
+}
