@@ -3,10 +3,13 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -83,5 +86,14 @@ func TestPortOfAKilledNodeIsTaken(t *testing.T) {
 	if now.Places[2].DiskID != inv.Places[2].DiskID {
 		t.Errorf("the disk of node-2 is %s by now, it was %s", now.Places[2].DiskID, inv.Places[2].DiskID)
 	}
+	// The remedy: another port.
+	mustAnswer(t, strings.TrimPrefix(inv.Places[2].Control, "http://"), `{}`)
+	config, err := os.ReadFile(l.folder.path(configFile(2)))
+	must(t, err)
+	ports, err := freePorts(1)
+	must(t, err)
+	_, old, _ := strings.Cut(inv.Places[2].Control, "127.0.0.1:")
+	config = bytes.Replace(config, []byte("control-port: "+old+"\n"), fmt.Appendf(nil, "control-port: %d\n", ports[0]), 1)
+	must(t, os.WriteFile(l.folder.path(configFile(2)), config, 0o600))
 	l.expectMembers(l.mustRun("start"), 3)
 }

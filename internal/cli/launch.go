@@ -79,7 +79,11 @@ func (l *launcher) start(ctx context.Context, i int) error {
 			if l.started(i, inv.Places[i]) {
 				return nil
 			}
-			if err := l.clash(ctx, i, inv.Places[i]); err != nil {
+			p := inv.Places[i]
+			if c, err := l.configuredControl(i); err == nil {
+				p.Control = c // somebody may have given it another port
+			}
+			if err := l.clash(ctx, i, p); err != nil {
 				return err
 			}
 		}

@@ -30,7 +30,7 @@ func newStop(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "stop", Short: "Stop the nodes of this machine; nothing else changes", Args: cobra.NoArgs,
 		Long: `Asks each node of this machine to hand over what it leads and to end, one after another, the one at the highest place first. Nodes on
-other hosts are not touched. unibus cluster start starts them again.`,
+other hosts are not touched. A run that is changing the cluster meanwhile ends. unibus cluster start starts them again.`,
 		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
 			return s.stopAll(c.Context())
 		}),

@@ -86,7 +86,7 @@ func (l *launcher) clash(ctx context.Context, i int, p place) error {
 	var d net.Dialer
 	for {
 		c, err := d.DialContext(ctx, "tcp", u.Host)
-		if err != nil && ctx.Err() == nil {
+		if errors.Is(err, unix.ECONNREFUSED) {
 			return nil // nobody has it
 		}
 		if err == nil {
