@@ -109,7 +109,7 @@ func nodeOf(s *v1.NodeStatus) *scaling.Node {
 	}
 	n := &scaling.Node{
 		Running: s.Phase == v1.NodeRunning, Waiting: s.Phase == v1.NodeWaiting, DiskID: s.DiskID, ClusterID: s.ClusterID, Name: s.ServerName,
-		Mark: s.Mark, Nonce: s.Nonce, Journal: s.Journal, Aside: s.Aside, Off: s.Removed, RouteURL: s.RouteURL,
+		Mark: s.Mark, Nonce: s.Nonce, Journal: s.Journal, Aside: s.Aside, Off: s.Removed, Alone: s.Alone, RouteURL: s.RouteURL,
 	}
 	if s.Meta != nil {
 		n.Members = s.Meta.Members
