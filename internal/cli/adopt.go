@@ -63,7 +63,7 @@ func (s *session) adopt(ctx context.Context, n nodeFlags) error {
 		return errors.Join(err, fmt.Errorf("%s has a record already; nothing was changed", s.folder.dir))
 	}
 	if s.folder.exists(inventoryFile) { // the record was lost: its cluster id must be the one written down beside it
-		_, err = s.folder.updateWithin(ctx, func(old *inventory) error {
+		_, err = s.folder.update(ctx, func(old *inventory) error {
 			if old.ClusterID != "" && old.ClusterID != rec.ClusterID {
 				return fmt.Errorf("the nodes are of cluster id %s, the inventory is of %s", rec.ClusterID, old.ClusterID)
 			}
@@ -78,7 +78,7 @@ func (s *session) adopt(ctx context.Context, n nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := s.folder.writeRecordWithin(ctx, &rec, 0); err != nil {
+	if err := s.folder.writeRecord(ctx, &rec, 0); err != nil {
 		return err
 	}
 	o, err := s.observe(ctx)

@@ -60,7 +60,7 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 	if unread != nil && o.meta != nil && s.opts.ledger != ledgerNone {
 		s.say.line("without it nothing will tell whether something was lost meanwhile")
 	}
-	if _, err := s.folder.updateWithin(ctx, wish); err != nil {
+	if _, err := s.folder.update(ctx, wish); err != nil {
 		return err
 	}
 	end, err := s.drive(ctx, s.opts.timeout)

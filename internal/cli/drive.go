@@ -137,7 +137,7 @@ func (d *driver) act(ctx context.Context, o observation, step scaling.Step) bool
 // remember writes down where nodes were seen, for the time when they don't answer, and returns the inventory to go on with. When
 // another run has written as well that is the one observed, so that the next step finds the conflict.
 func (d *driver) remember(ctx context.Context, o observation) inventory {
-	inv, err := d.folder.updateWithin(ctx, func(inv *inventory) error {
+	inv, err := d.folder.update(ctx, func(inv *inventory) error {
 		for i, s := range o.nodes {
 			if s != nil && i < len(inv.Places) {
 				rememberPlace(&inv.Places[i], s)

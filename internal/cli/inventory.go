@@ -83,13 +83,8 @@ func (f folder) inventory() (inventory, error) {
 	return inv, nil
 }
 
-// update is updateWithin where nothing but lockLimit ends the waiting for the lock.
-func (f folder) update(change func(*inventory) error) (inventory, error) {
-	return f.updateWithin(context.Background(), change)
-}
-
-// updateWithin changes the inventory under the lock, as it is then. Nothing is written when change fails or changes nothing.
-func (f folder) updateWithin(ctx context.Context, change func(*inventory) error) (inventory, error) {
+// update changes the inventory under the lock, as it is then. Nothing is written when change fails or changes nothing.
+func (f folder) update(ctx context.Context, change func(*inventory) error) (inventory, error) {
 	var out inventory
 	err := f.locked(ctx, lockFile, func() error {
 		inv, err := f.inventory()

@@ -145,7 +145,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		}
 		control, fresh = fmt.Sprintf("http://127.0.0.1:%d", ports[2]), true
 	}
-	_, err = l.folder.updateWithin(ctx, func(inv *inventory) error {
+	_, err = l.folder.update(ctx, func(inv *inventory) error {
 		if i > len(inv.Places) {
 			return fmt.Errorf("place %d can't be made before place %d", i, len(inv.Places))
 		}
@@ -230,7 +230,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	inv, err := l.folder.updateWithin(ctx, func(inv *inventory) error {
+	inv, err := l.folder.update(ctx, func(inv *inventory) error {
 		inv.Places[i].Local.PID = cmd.Process.Pid
 		return nil
 	})
@@ -240,7 +240,7 @@ func (l *launcher) launch(ctx context.Context, i int) error {
 	for end := time.Now().Add(startLimit); ; {
 		s, err := l.status(ctx, i, inv.Places[i])
 		if err == nil {
-			_, err = l.folder.updateWithin(ctx, func(inv *inventory) error {
+			_, err = l.folder.update(ctx, func(inv *inventory) error {
 				inv.Places[i].DiskID = s.DiskID
 				return nil
 			})

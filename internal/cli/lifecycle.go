@@ -14,7 +14,7 @@ func newStart(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "start", Short: "Start the nodes of this machine, and carry on with what was begun", Args: cobra.NoArgs,
 		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
-			if _, err := s.folder.updateWithin(c.Context(), func(inv *inventory) error { inv.Stopped = false; return nil }); err != nil {
+			if _, err := s.folder.update(c.Context(), func(inv *inventory) error { inv.Stopped = false; return nil }); err != nil {
 				return err
 			}
 			end, err := s.drive(c.Context(), o.timeout)
@@ -40,7 +40,7 @@ other hosts are not touched. A run that is changing the cluster meanwhile ends. 
 // stopAll stops all local nodes, the highest place first. That they are to stay stopped is written down before: another run that starts
 // nodes ends instead of starting them again.
 func (s *session) stopAll(ctx context.Context) error {
-	inv, err := s.folder.updateWithin(ctx, func(inv *inventory) error {
+	inv, err := s.folder.update(ctx, func(inv *inventory) error {
 		inv.Stopped = inv.startsNodes()
 		return nil
 	})

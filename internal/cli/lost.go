@@ -153,7 +153,7 @@ func (o observation) runs(name string) bool {
 
 // rescue removes lost members on a quorum that is lowered to that of those that are left. It may be repeated.
 func (s *session) rescue(ctx context.Context, lost []string) error {
-	if _, err := s.folder.update(func(inv *inventory) error { inv.declare(lost); return nil }); err != nil {
+	if _, err := s.folder.update(ctx, func(inv *inventory) error { inv.declare(lost); return nil }); err != nil {
 		return err
 	}
 	o, err := s.observe(ctx)
@@ -170,7 +170,7 @@ func (s *session) rescue(ctx context.Context, lost []string) error {
 		}
 	}
 	if changed {
-		if err := s.folder.writeRecord(&next, o.record.Version); err != nil {
+		if err := s.folder.writeRecord(ctx, &next, o.record.Version); err != nil {
 			return fmt.Errorf("%w; run the command again", err)
 		}
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -47,7 +48,7 @@ func writeForEver(f folder) {
 				r = &scaling.Record{Names: map[string]scaling.Name{}}
 			}
 			r.Names[fmt.Sprintf("n-%d", v.Version%50)] = scaling.Name{Phase: scaling.Member, Place: int(v.Version)}
-			err = f.writeRecord(r, v.Version)
+			err = f.writeRecord(context.Background(), r, v.Version)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

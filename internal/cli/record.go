@@ -52,14 +52,9 @@ func (f folder) record() (versioned, error) {
 	return v, nil
 }
 
-// writeRecord is writeRecordWithin where nothing but lockLimit ends the waiting for the lock.
-func (f folder) writeRecord(r *scaling.Record, read uint64) error {
-	return f.writeRecordWithin(context.Background(), r, read)
-}
-
-// writeRecordWithin writes the record if its version is still the one that was read, and fails with errConflict otherwise. With
+// writeRecord writes the record if its version is still the one that was read, and fails with errConflict otherwise. With
 // version 0 it creates the record, never overwrites one, and makes the cluster id unless the record brings one.
-func (f folder) writeRecordWithin(ctx context.Context, r *scaling.Record, read uint64) error {
+func (f folder) writeRecord(ctx context.Context, r *scaling.Record, read uint64) error {
 	return f.locked(ctx, lockFile, func() error {
 		now, err := f.record()
 		if err != nil {

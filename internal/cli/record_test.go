@@ -18,20 +18,20 @@ import (
 func TestRecordIsCreatedOnce(t *testing.T) {
 	f := folder{t.TempDir()}
 	first := &scaling.Record{Names: map[string]scaling.Name{"a-0-0": {Phase: scaling.Ordered, Kind: scaling.Found}}}
-	must(t, f.writeRecord(first, 0))
+	must(t, f.writeRecord(t.Context(), first, 0))
 	v, err := f.record()
 	must(t, err)
 	if v.Version != 1 || len(v.Record.ClusterID) != 32 {
 		t.Fatalf("the first record is %+v", v)
 	}
-	if err := f.writeRecord(first, 0); !errors.Is(err, errConflict) {
+	if err := f.writeRecord(t.Context(), first, 0); !errors.Is(err, errConflict) {
 		t.Fatalf("a record was created over another one: %v", err)
 	}
 	if again, err := f.record(); err != nil || again.Record.ClusterID != v.Record.ClusterID {
 		t.Fatalf("the cluster id changed: %+v, %v", again, err)
 	}
 	lost := &scaling.Record{Names: v.Record.Names}
-	if err := f.writeRecord(lost, 1); err == nil {
+	if err := f.writeRecord(t.Context(), lost, 1); err == nil {
 		t.Fatal("a record without its cluster id was written")
 	}
 }
@@ -39,7 +39,7 @@ func TestRecordIsCreatedOnce(t *testing.T) {
 // Of writers that have read the same version, one wins; the others read again.
 func TestRecordWriters(t *testing.T) {
 	f := folder{t.TempDir()}
-	must(t, f.writeRecord(&scaling.Record{Names: map[string]scaling.Name{}}, 0))
+	must(t, f.writeRecord(t.Context(), &scaling.Record{Names: map[string]scaling.Name{}}, 0))
 	const writers, each = 4, 10
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -48,7 +48,7 @@ func TestRecordWriters(t *testing.T) {
 				v, err := f.record()
 				if err == nil {
 					v.Record.Names[fmt.Sprintf("w%d-%d", w, i)] = scaling.Name{Phase: scaling.Member}
-					err = f.writeRecord(v.Record, v.Version)
+					err = f.writeRecord(t.Context(), v.Record, v.Version)
 				}
 				switch {
 				case err == nil:
@@ -71,14 +71,14 @@ func TestRecordWriters(t *testing.T) {
 // A writer that dies between the temporary file and the rename leaves the old record, and is in nobody's way.
 func TestRecordAfterACrash(t *testing.T) {
 	f := folder{t.TempDir()}
-	must(t, f.writeRecord(&scaling.Record{Names: map[string]scaling.Name{}}, 0))
+	must(t, f.writeRecord(t.Context(), &scaling.Record{Names: map[string]scaling.Name{}}, 0))
 	must(t, os.WriteFile(f.path(recordFile+".new"), []byte(`{"version": 2, "rec`), 0o600))
 	v, err := f.record()
 	must(t, err)
 	if v.Version != 1 {
 		t.Fatalf("version %d after the crash", v.Version)
 	}
-	must(t, f.writeRecord(v.Record, 1))
+	must(t, f.writeRecord(t.Context(), v.Record, 1))
 	if v, err = f.record(); err != nil || v.Version != 2 {
 		t.Fatalf("version %d, %v", v.Version, err)
 	}
@@ -111,7 +111,7 @@ func TestDamagedRecordIsRefused(t *testing.T) {
 		if _, err := f.record(); err == nil {
 			t.Errorf("%q was taken for a record", content)
 		}
-		if err := f.writeRecord(&scaling.Record{Names: map[string]scaling.Name{}}, 0); err == nil {
+		if err := f.writeRecord(t.Context(), &scaling.Record{Names: map[string]scaling.Name{}}, 0); err == nil {
 			t.Errorf("%q was written over", content)
 		}
 	}
@@ -126,17 +126,17 @@ func TestInventoryUpdates(t *testing.T) {
 	if err := f.createInventory(t.Context(), inventory{Name: "b"}); err == nil {
 		t.Fatal("a second inventory was created")
 	}
-	inv, err := f.update(func(inv *inventory) error {
+	inv, err := f.update(t.Context(), func(inv *inventory) error {
 		inv.Places = append(inv.Places, place{Control: "http://x", Local: &local{PID: 1}})
 		return nil
 	})
 	must(t, err)
-	same, err := f.update(func(*inventory) error { return nil })
+	same, err := f.update(t.Context(), func(*inventory) error { return nil })
 	must(t, err)
 	if inv.Version != 2 || same.Version != 2 {
 		t.Fatalf("versions %d and %d: a change counts, no change does not", inv.Version, same.Version)
 	}
-	if _, err := f.update(func(inv *inventory) error { inv.Name = "x"; return errConflict }); !errors.Is(err, errConflict) {
+	if _, err := f.update(t.Context(), func(inv *inventory) error { inv.Name = "x"; return errConflict }); !errors.Is(err, errConflict) {
 		t.Fatal(err)
 	}
 	if now, err := f.inventory(); err != nil || now.Name != "a" || now.Places[0].Local.PID != 1 {

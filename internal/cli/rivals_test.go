@@ -34,7 +34,7 @@ func TestSettleByAnOldInventory(t *testing.T) {
 	must(t, launcher.settle(t.Context(), old))
 	l.expectRunning(launcher, true, true)
 
-	now, err := l.folder.update(func(inv *inventory) error { inv.Size = 1; return nil })
+	now, err := l.folder.update(t.Context(), func(inv *inventory) error { inv.Size = 1; return nil })
 	must(t, err)
 	must(t, launcher.settle(t.Context(), now))
 	l.expectRunning(launcher, true, false)
@@ -98,7 +98,7 @@ func TestStopDuringGrow(t *testing.T) {
 	c.Stdout, c.Stderr = &said, &said
 	must(t, c.Start())
 	natstest.Within(t, limit, "the wish", func() bool { inv, err := l.folder.inventory(); return err == nil && inv.Stopped })
-	_, err := l.folder.update(func(inv *inventory) error { inv.Stopped = false; return nil })
+	_, err := l.folder.update(t.Context(), func(inv *inventory) error { inv.Stopped = false; return nil })
 	must(t, err)
 	release()
 	_ = c.Wait() // its exit code is looked at

@@ -44,7 +44,7 @@ func (e *executor) do(ctx context.Context, o observation, admin *jsadmin.Admin, 
 		return err
 	}
 	if s.Action == scaling.WriteRecord {
-		return e.folder.writeRecordWithin(ctx, s.Record, o.record.Version)
+		return e.folder.writeRecord(ctx, s.Record, o.record.Version)
 	}
 	if err := e.unchanged(o); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (e *executor) unchanged(o observation) error {
 
 // change changes the inventory if it still is the one that was observed.
 func (e *executor) change(ctx context.Context, o observation, do func(*inventory)) error {
-	_, err := e.folder.updateWithin(ctx, func(inv *inventory) error {
+	_, err := e.folder.update(ctx, func(inv *inventory) error {
 		if inv.Version != o.inv.Version {
 			return errConflict
 		}

@@ -13,7 +13,7 @@ import (
 func TestStopOfAnotherDisk(t *testing.T) {
 	l := mustLab(t)
 	l.mustRun("create")
-	inv, err := l.folder.update(func(inv *inventory) error { inv.Places[0].DiskID = "another"; return nil })
+	inv, err := l.folder.update(t.Context(), func(inv *inventory) error { inv.Places[0].DiskID = "another"; return nil })
 	must(t, err)
 	code, _, said := l.run("stop")
 	if code != exitFailed || !strings.Contains(said, "another was expected") {
@@ -26,7 +26,7 @@ func TestStopOfAnotherDisk(t *testing.T) {
 	if err != nil || s.Phase != v1.NodeRunning {
 		t.Fatalf("the node after the refused stop: %+v, %v", s, err)
 	}
-	_, err = l.folder.update(func(inv *inventory) error { inv.Places[0].DiskID = s.DiskID; return nil })
+	_, err = l.folder.update(t.Context(), func(inv *inventory) error { inv.Places[0].DiskID = s.DiskID; return nil })
 	must(t, err)
 	if code, _, said := l.run("stop"); code != exitDone {
 		t.Errorf("stop: exit code %d\n%s", code, said)
@@ -41,7 +41,7 @@ func TestProcessWhoseIDWasNotWritten(t *testing.T) {
 	l := mustLab(t)
 	l.mustRun("create")
 	var pid int
-	_, err := l.folder.update(func(inv *inventory) error {
+	_, err := l.folder.update(t.Context(), func(inv *inventory) error {
 		pid, inv.Places[0].Local.PID = inv.Places[0].Local.PID, 0
 		return nil
 	})
@@ -62,7 +62,7 @@ func TestProcessWhoseIDWasNotWritten(t *testing.T) {
 func TestDeclarationEnds(t *testing.T) {
 	l := mustLab(t)
 	l.mustRun("create")
-	_, err := l.folder.update(func(inv *inventory) error { inv.declare([]string{"unibus-0-0"}); return nil })
+	_, err := l.folder.update(t.Context(), func(inv *inventory) error { inv.declare([]string{"unibus-0-0"}); return nil })
 	must(t, err)
 	l.expectMembers(l.mustRun("start"), 1)
 	if inv, err := l.folder.inventory(); err != nil || len(inv.Dead) > 0 {
