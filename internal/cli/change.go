@@ -53,6 +53,16 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 			return err
 		}
 	}
+	if inv.Stopped && o.record.Record != nil {
+		// As it was when it was stopped: else there is nobody to read a ledger from, and nothing to compare with.
+		s.say.line("the cluster is started as it was, to read what it holds")
+		if _, err := s.folder.update(ctx, func(inv *inventory) error { inv.Stopped = false; return nil }); err != nil {
+			return err
+		}
+		if o, err = s.drive(ctx, s.opts.timeout); err != nil {
+			return err
+		}
+	}
 	before, unread := s.read(ctx, o, "before")
 	if ctx.Err() != nil {
 		return failf(exitInterrupted, "interrupted; nothing was changed")
@@ -70,7 +80,7 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 	r := result{Plan: p, Status: view(end)}
 	after, missing := s.read(ctx, end, "after")
 	switch {
-	case s.opts.ledger == ledgerNone, o.meta == nil && missing == nil: // nothing was there to compare with
+	case s.opts.ledger == ledgerNone:
 		return s.finish(r)
 	case unread == nil && missing == nil:
 		v := judge(before, after)
@@ -87,7 +97,7 @@ func (s *session) uncompared(ctx context.Context, o observation, before, after e
 	switch {
 	case ctx.Err() != nil:
 		return failf(exitInterrupted, "interrupted; %s after was not read; %s", done, next)
-	case o.meta == nil, before != nil && question == "":
+	case o.record.Record == nil, before != nil && question == "":
 		return nil // a cluster that is being made, or rescued: it was told that there is no ledger
 	case before != nil:
 		return fmt.Errorf("%s before could not be read: %w; %s, or pass --ledger none", done, before, next)

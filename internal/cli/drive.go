@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -33,8 +34,9 @@ type driver struct {
 func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, error) {
 	whole, cancel := context.WithTimeout(ctx, limit) // of all that is waited for: locks, nodes that start or stop, answers
 	defer cancel()
-	over := func(last any) error {
-		return failf(exitTimeout, "not done after %v; last: %v\n  the same command goes on, --timeout gives it longer", limit, last)
+	var last string // what was waited for
+	over := func() error {
+		return failf(exitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, last)
 	}
 	var q quiet
 	calls := 0
@@ -44,7 +46,8 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		case ctx.Err() != nil:
 			return o, failf(exitInterrupted, "interrupted; nothing is half done, and the same command goes on")
 		case err != nil && whole.Err() != nil:
-			return o, over(err)
+			last = cmp.Or(last, err.Error())
+			return o, over()
 		case err != nil:
 			return o, err
 		}
@@ -52,6 +55,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 			return o, failf(exitFailed, "stopped by another run (unibus cluster stop); nothing is half done, and unibus cluster start goes on")
 		}
 		step := o.next()
+		last = step.Reason
 		if step.Action == scaling.Done {
 			d.say.line("%s", step.Reason)
 			return o, nil
@@ -67,7 +71,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 			return o, failf(exitPerson, "a person is needed: %s\n%w", step.Reason, err)
 		}
 		if whole.Err() != nil {
-			return o, over(step.Reason)
+			return o, over()
 		}
 		d.say.step(step)
 		if d.act(ctx, o, step) {
@@ -137,7 +141,9 @@ func (d *driver) act(ctx context.Context, o observation, step scaling.Step) bool
 // remember writes down where nodes were seen, for the time when they don't answer, and returns the inventory to go on with. When
 // another run has written as well that is the one observed, so that the next step finds the conflict.
 func (d *driver) remember(ctx context.Context, o observation) inventory {
+	var found uint64
 	inv, err := d.folder.update(ctx, func(inv *inventory) error {
+		found = inv.Version
 		for i, s := range o.nodes {
 			if s != nil && i < len(inv.Places) {
 				rememberPlace(&inv.Places[i], s)
@@ -151,7 +157,7 @@ func (d *driver) remember(ctx context.Context, o observation) inventory {
 		d.say.trouble(err)
 		return o.inv
 	}
-	if inv.Version > o.inv.Version+1 {
+	if found != o.inv.Version {
 		return o.inv
 	}
 	return inv

@@ -86,6 +86,9 @@ func (l *launcher) start(ctx context.Context, i int) error {
 			if err := l.clash(ctx, i, p); err != nil {
 				return err
 			}
+			if l.started(i, p) {
+				return nil // by hand, just now
+			}
 		}
 		for attempt := 1; ; attempt++ {
 			fresh, err := l.configure(ctx, i, inv)

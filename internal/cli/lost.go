@@ -94,17 +94,23 @@ unibus cluster remove replaces a lost member without any loss.`,
 			if err := s.mustBeSilent(c.Context(), args); err != nil {
 				return err
 			}
-			if err := s.mustBeAlone(c.Context(), args); err != nil {
+			seen, err := s.observe(c.Context())
+			if err != nil {
 				return err
 			}
-			if !o.yes {
-				q := fmt.Sprintf("Are %s lost for good, with their disks, and with what nobody else has?", strings.Join(args, " and "))
-				if err := confirm(c.Context(), s.in, s.notice, q); err != nil {
+			if !seen.rescued(args) {
+				if err := seen.mustBeAlone(args); err != nil {
 					return err
 				}
-			}
-			if err := s.rescue(c.Context(), args); err != nil {
-				return err
+				if !o.yes {
+					q := fmt.Sprintf("Are %s lost for good, with their disks, and with what nobody else has?", strings.Join(args, " and "))
+					if err := confirm(c.Context(), s.in, s.notice, q); err != nil {
+						return err
+					}
+				}
+				if err := s.rescue(c.Context(), args); err != nil {
+					return err
+				}
 			}
 			return s.change(c.Context(), "", func(*inventory) error { return nil })
 		}),
@@ -114,11 +120,7 @@ unibus cluster remove replaces a lost member without any loss.`,
 // mustBeAlone refuses a rescue that is not the last resort: while a leader answers, members can be removed without losing anything;
 // and a member that is not named lost, but does not run, may have what those that run have not: a leader among them alone would
 // forget it, and take it from that member too once it is back.
-func (s *session) mustBeAlone(ctx context.Context, lost []string) error {
-	o, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
+func (o observation) mustBeAlone(lost []string) error {
 	if o.meta != nil && !o.meta.Rescue {
 		return fmt.Errorf("%s leads the meta group: nothing is to be rescued; replace a lost member with unibus cluster remove SERVER", o.meta.Leader)
 	}
@@ -132,6 +134,10 @@ func (s *session) mustBeAlone(ctx context.Context, lost []string) error {
 		if slices.Contains(lost, name) {
 			continue
 		}
+		if i := slices.IndexFunc(o.nodes, func(n *v1.NodeStatus) bool { return n != nil && n.ServerName == name && n.Phase == v1.NodeWaiting }); i >= 0 {
+			return fmt.Errorf("%s waits at node-%d, and nobody can prove that it is a member still: bring one of the lost disks back; or stop it, move its store "+
+				"folder away (keep it), start it again with an empty one, and name it as lost too", name, i)
+		}
 		if !o.runs(name) {
 			return fmt.Errorf("%s does not run, and is not named as lost: it may have what the others have not; start it first (unibus cluster start), "+
 				"or name it too if it is lost for good, with its disk", name)
@@ -142,6 +148,14 @@ func (s *session) mustBeAlone(ctx context.Context, lost []string) error {
 		return errors.New("no member is left: restore a backup")
 	}
 	return nil
+}
+
+// rescued says whether a rescue has done its part already, and the leader that there is now does the rest.
+func (o observation) rescued(lost []string) bool {
+	return o.meta != nil && !o.meta.Rescue && !slices.ContainsFunc(lost, func(name string) bool {
+		p := o.record.Record.Names[name].Phase
+		return p != scaling.Removing && p != scaling.Removed
+	})
 }
 
 // runs says whether a node runs as a member with that name.

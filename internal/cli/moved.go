@@ -20,6 +20,7 @@ func (l *launcher) relocate(i int) error {
 		return fmt.Errorf("read the configuration of node-%d: %w", i, err)
 	}
 	var settings struct {
+		Store  string `yaml:"store-dir"`
 		Record string `yaml:"identity-record"`
 	}
 	var all yaml.Node
@@ -33,9 +34,9 @@ func (l *launcher) relocate(i int) error {
 	if err != nil {
 		return fmt.Errorf("cluster folder: %w", err)
 	}
-	old := filepath.Dir(settings.Record)
-	if !filepath.IsAbs(old) || same(old, dir) {
-		return nil
+	old := filepath.Dir(settings.Store)
+	if settings.Store != filepath.Join(old, storeDir(i)) || settings.Record != filepath.Join(old, recordFile) || !filepath.IsAbs(old) || same(old, dir) {
+		return nil // it was not moved, or somebody has set other places
 	}
 	replacePaths(&all, old, dir)
 	if b, err = yaml.Marshal(&all); err != nil {

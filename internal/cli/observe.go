@@ -20,8 +20,9 @@ var accounts = []string{"MEMBERSHIP", "HISTORY"}
 
 // observation is everything that one pass reads, once and live.
 type observation struct {
-	// began is when the first of it was read.
-	began  time.Time
+	// began and ended are when the first and the last of it was read.
+	began, ended time.Time
+
 	record versioned
 	inv    inventory
 	seen   scaling.Observed
@@ -88,6 +89,7 @@ func (o *observer) observeWith(ctx context.Context, inv inventory) (observation,
 		})
 	}
 	o.cluster(ctx, &ob)
+	ob.ended = time.Now()
 	return ob, ctx.Err()
 }
 

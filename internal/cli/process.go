@@ -132,6 +132,9 @@ func (l *launcher) process(i, recorded int) int {
 		if path == config {
 			return true
 		}
+		if !filepath.IsAbs(path) { // started by hand
+			path = filepath.Join(fmt.Sprintf("/proc/%d/cwd", pid), path)
+		}
 		other, err := os.Stat(path) // started by way of another link or mount
 		return err == nil && missing == nil && os.SameFile(at, other)
 	}

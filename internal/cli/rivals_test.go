@@ -51,7 +51,8 @@ func TestStepOnAnOldObservation(t *testing.T) {
 	must(t, err)
 	e := &executor{folder: f}
 	step := scaling.Step{Action: scaling.Resize, Size: 3}
-	o := observation{inv: inv, began: time.Now().Add(-scaling.ActionDeadline - time.Second)}
+	now := time.Now()
+	o := observation{inv: inv, began: now.Add(-time.Minute), ended: now.Add(-scaling.ActionDeadline - time.Second)}
 	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, errOld) {
 		t.Errorf("a step on an old observation: %v", err)
 	}
@@ -59,7 +60,7 @@ func TestStepOnAnOldObservation(t *testing.T) {
 	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, errOld) {
 		t.Errorf("a record by an old observation: %v", err)
 	}
-	o.began = time.Now()
+	o.began, o.ended = now, time.Now()
 	must(t, e.do(t.Context(), o, nil, step))
 }
 

@@ -26,15 +26,27 @@ type executor struct {
 // errOld is returned for a step that was decided on what was seen too long ago. Observing again helps.
 var errOld = errors.New("what it was decided on is too old")
 
+// longestLook is how long one look may take: many streams without a leader take long. What was seen is still far from the age at which
+// scaling takes no step to be under way any more.
+const longestLook = scaling.ActionLife / 4
+
 // fresh refuses an observation that is older than a step may take: whoever was suspended meanwhile, or got no processor, would act on
 // what has long changed. Nothing tells so but the time, neither the record nor the inventory needs to have been written since.
 func (o observation) fresh() error {
-	// The monotonic clock stands still while the machine sleeps, the other one may be set.
-	age := max(time.Since(o.began), time.Now().Round(0).Sub(o.began.Round(0)))
-	if age > scaling.ActionDeadline {
+	if took := passed(o.began, o.ended); took > longestLook {
+		return fmt.Errorf("%w: one look took %.0f s, more than %v; see which node or network is slow, and delete what streams are not needed",
+			errOld, took.Seconds(), longestLook)
+	}
+	if age := passed(o.ended, time.Now()); age > scaling.ActionDeadline {
 		return fmt.Errorf("%w: it was seen %.1f s ago", errOld, age.Seconds())
 	}
 	return nil
+}
+
+// passed is the time between two, the longer one of the clocks': the monotonic one stands still while the machine sleeps, the other one
+// may be set.
+func passed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
 // do carries out one step that was decided on an observation. It is refused with errConflict when the record or the inventory has

@@ -51,13 +51,15 @@ func PeerID(name string) string {
 
 // Alone says whether the meta group that a store was last part of had no other member than the named server, without opening the
 // store. It reads the file that nats-server keeps its peers in (peerState of raft.go: the group's size and the number of its
-// members, each in 32 bits, little-endian; then their ids). Of a file that can't be read or is another, it says no.
+// members, each in 32 bits, little-endian; then their ids). Of a file that can't be read or is another, it says no. So it does of a
+// joiner that no leader has spoken to yet: it knows itself only, but of a group of more.
 func Alone(peers, name string) bool {
 	b, err := os.ReadFile(peers)
 	if err != nil || len(b) < 8 {
 		return false
 	}
-	return binary.LittleEndian.Uint32(b[4:]) == 1 && bytes.HasPrefix(b[8:], []byte(PeerID(name)))
+	size, known := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
+	return size == 1 && known == 1 && bytes.HasPrefix(b[8:], []byte(PeerID(name)))
 }
 
 // Removed says whether the server was removed from the meta group since it was started. It then runs

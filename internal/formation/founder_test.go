@@ -55,3 +55,16 @@ func TestLoneDiskWaitsWhileOthersAreMembers(t *testing.T) {
 	n = MustNode(t, cfg)
 	n.ExpectRunning(t)
 }
+
+// TestJoinerIsNotAlone: a joiner that no leader has spoken to yet knows only itself. It starts again by itself all the same.
+func TestJoinerIsNotAlone(t *testing.T) {
+	ports := MustPorts(t, 2)
+	cfg := nodeConfig(t.TempDir(), "", ModeOrder, ports, 1) // nobody is at the first of the ports
+	cfg.Members = func() []string { return []string{"a-0"} }
+	n := MustNode(t, cfg)
+	MustTake(t, n.Formation, order(n.Formation, v1.OrderJoin, "a-1"))
+	n.ExpectRunning(t)
+	n.MustStop(t)
+	n = MustNode(t, cfg)
+	n.ExpectRunning(t)
+}

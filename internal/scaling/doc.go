@@ -43,6 +43,8 @@
 //     whom it removed). It holds nothing then, is removed again before anything else happens, and retired.
 //   - The word of a person who declares a living disk dead can't be mended: when it comes back under its name, data may be lost that
 //     JetStream put on it meanwhile.
+//   - Outside the model, which has no disk that goes back in time under the name it has: a founder's disk from when it was alone is a
+//     quorum by itself. follow and alone meet it; tests with real nodes, and older_test.go, try it.
 //   - Two steps of two drivers that are late at once, a raise from before a shrink and the removal at its end, and the loss of the disk
 //     with the other replica in that very moment, lose what was written between them. Only waiting before each removal would help.
 package scaling

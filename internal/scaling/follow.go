@@ -134,7 +134,11 @@ func (p *pass) listedBy(name string) string {
 // the others have, and have them forget it.
 func (p *pass) alone() *Step {
 	for i, n := range p.nodes {
-		if n == nil || !n.Waiting || !n.Alone || !p.active(n.Name) {
+		phase := Phase("")
+		if n != nil && n.Waiting && n.Alone {
+			phase = p.rec.Names[n.Name].Phase
+		}
+		if phase != Member && phase != Leaving {
 			continue
 		}
 		if other := p.otherMember(n.Name); other != "" {

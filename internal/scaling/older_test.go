@@ -76,6 +76,12 @@ func TestAloneOnAnOlderDisk(t *testing.T) {
 	c.seen.Meta = nil
 	c.expectReason(t, "wait person", "only member")
 
+	c = formed(3) // being removed, it may be retired and removed like any other that waits
+	c.wait(2, "")
+	c.phase(2, Removing)
+	c.seen.Places[2].Node.Alone = true
+	c.expect(t, "send-order retire c-2-0@2")
+
 	c = formed(1) // it waits for another reason, such as a record that was out of date
 	c.rec.Names[id(1)] = Name{Phase: Removed, Place: 1, Since: long}
 	c.wait(0, "")
