@@ -125,6 +125,7 @@ type state struct {
 	noEvac  uint8 // moving replicas fails
 	nextCid uint8
 	// What only the judge knows:
+	broken  uint16   // number of a broken promise; as wide as this, it leaves the struct without padding
 	removed uint16   // names ever removed from the meta group
 	escaped uint16   // those that were cut off at that moment, and have run since
 	held    [2]uint8 // disks that had the newest write of each stream, and those of them that were destroyed
@@ -136,8 +137,6 @@ type state struct {
 	wrong   uint8 // somebody declared a disk dead that lives
 	unasked uint8 // places that were started without a record, and nobody was asked before
 	busy    uint8 // something was under way when a place came up for the last time
-	broken  uint8 // number of a broken promise
-	even    uint8 // never used, it keeps the struct without padding
 	budget  [budgets]uint8
 }
 
