@@ -8,7 +8,7 @@
 //	soak: rounds N acknowledged N lost N duplicated N longest-gap-ms N longest-gap-planned-ms N
 //
 // and the exit status is 1 when a write is lost or stored twice, when a writer waited for more than a second in a step without a
-// fault, when the cluster was not in true sync 15 seconds after the heal of a cut, or when a step does not end; 2 when the soak is
+// fault, when a cluster that nobody changed was not in true sync 15 seconds after the heal of a cut, or when a step does not end; 2 when the soak is
 // used wrongly.
 package main
 
