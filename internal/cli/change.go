@@ -53,9 +53,9 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 			return err
 		}
 	}
-	if inv.Stopped && o.record.Record != nil {
-		// As it was when it was stopped: else there is nobody to read a ledger from, and nothing to compare with.
-		s.say.line("the cluster is started as it was, to read what it holds")
+	if o.meta == nil && o.record.Record != nil && question != "" {
+		// It was stopped, or has just been started: as it is there is nobody to read a ledger from, and nothing to compare with.
+		s.say.line("no leader answers: the cluster is started as it was, to read what it holds")
 		if _, err := s.folder.update(ctx, func(inv *inventory) error { inv.Stopped = false; return nil }); err != nil {
 			return err
 		}

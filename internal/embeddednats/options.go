@@ -60,7 +60,7 @@ func (cfg ServerConfig) prepare() (ServerConfig, error) {
 		return cfg, err
 	}
 	var err error
-	if cfg.Port, err = takePort("--port", cfg.Host, cfg.Port); err != nil {
+	if _, err = takePort("--port", cfg.Host, cfg.Port); err != nil {
 		return cfg, err
 	}
 	if cfg.Cluster == nil {
@@ -89,8 +89,8 @@ func (cfg ServerConfig) options() (*server.Options, error) {
 		return nil, fmt.Errorf("accounts of the embedded server: %w", err)
 	}
 	o.ServerName, o.Tags = cfg.ServerName, slices.Clone(cfg.Tags)
-	o.Host, o.Port = cfg.Host, cfg.Port
-	o.NoSigs, o.NoLog, o.DisableJetStreamBanner = true, true, true // signals and output are the process's
+	o.Host, o.Port = cfg.Host, cmp.Or(cfg.Port, server.RANDOM_PORT) // a port that was free a moment ago may be taken when it listens
+	o.NoSigs, o.NoLog, o.DisableJetStreamBanner = true, true, true  // signals and output are the process's
 	o.Debug = cfg.Debug
 	if cfg.Debug {
 		o.HTTPHost, o.HTTPPort = "127.0.0.1", -1
