@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,12 +89,48 @@ func TestPortOfAKilledNodeIsTaken(t *testing.T) {
 	}
 	// The remedy: another port.
 	mustAnswer(t, strings.TrimPrefix(inv.Places[2].Control, "http://"), `{}`)
-	config, err := os.ReadFile(l.folder.path(configFile(2)))
-	must(t, err)
-	ports, err := freePorts(1)
-	must(t, err)
-	_, old, _ := strings.Cut(inv.Places[2].Control, "127.0.0.1:")
-	config = bytes.Replace(config, []byte("control-port: "+old+"\n"), fmt.Appendf(nil, "control-port: %d\n", ports[0]), 1)
-	must(t, os.WriteFile(l.folder.path(configFile(2)), config, 0o600))
+	l.mustMoveControl(2, inv.Places[2].Control)
 	l.expectMembers(l.mustRun("start"), 3)
+}
+
+// mustMoveControl gives a local node that does not run another control port in its file, and returns the URL there.
+func (l *lab) mustMoveControl(i int, old string) string {
+	l.t.Helper()
+	config, err := os.ReadFile(l.folder.path(configFile(i)))
+	must(l.t, err)
+	ports, err := freePorts(1)
+	must(l.t, err)
+	line := func(url string) []byte { return []byte("control-port: " + strings.TrimPrefix(url, "http://127.0.0.1:") + "\n") }
+	now := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	if !bytes.Contains(config, line(old)) {
+		l.t.Fatalf("%s is not in the configuration of node-%d:\n%s", old, i, config)
+	}
+	must(l.t, os.WriteFile(l.folder.path(configFile(i)), bytes.Replace(config, line(old), line(now), 1), 0o600))
+	return now
+}
+
+// The first start after the file was changed goes by the file: no start by the port of before has to fail in between.
+func TestControlPortOfTheFileIsHeeded(t *testing.T) {
+	l := mustLab(t)
+	launcher := l.mustPlaces(1)
+	inv, err := l.folder.inventory()
+	must(t, err)
+	old := inv.Places[0].Control
+	l.kill(0)
+	mustAnswer(t, strings.TrimPrefix(old, "http://"), `{}`)
+	if err := launcher.start(t.Context(), 0); !errors.Is(err, errClash) {
+		t.Fatalf("a start at a port that is taken: %v", err)
+	}
+	want := l.mustMoveControl(0, old)
+	if err := launcher.start(t.Context(), 0); err != nil {
+		t.Fatalf("a start at another port than the one that is taken: %v", err)
+	}
+	inv, err = l.folder.inventory()
+	must(t, err)
+	if inv.Places[0].Control != want {
+		t.Errorf("node-0 is looked for at %s, it is at %s", inv.Places[0].Control, want)
+	}
+	if _, err := launcher.status(t.Context(), 0, inv.Places[0]); err != nil {
+		t.Errorf("node-0 at its other port: %v", err)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/unibus/unibus/internal/e2e/proc"
+	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(orphanEnv); dir != "" {
 		leaveOrphan(dir)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, natstest.Leaks(goleak.Cleanup(func(code int) {
 		if built != "" {
 			if err := proc.Races(built); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 			os.RemoveAll(built)
 		}
 		os.Exit(code)
-	}))
+	}))...)
 }
 
 func writeForEver(f folder) {

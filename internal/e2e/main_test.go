@@ -34,7 +34,7 @@ var built struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	err := goleak.Find()
+	err := goleak.Find(natstest.Leaks()...)
 	if built.dir != "" {
 		err = errors.Join(proc.Races(built.dir), err)
 		os.RemoveAll(built.dir)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // asDaemon is set in processes of this binary that are to be membershipd.
@@ -16,5 +18,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asDaemon) != "" {
 		os.Exit(Main(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, natstest.Leaks()...)
 }

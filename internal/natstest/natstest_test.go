@@ -17,7 +17,7 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Leaks()...) }
 
 func TestLinkCutsAndHeals(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
