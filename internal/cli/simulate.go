@@ -171,6 +171,9 @@ func (s *simulation) order(n *scaling.Node, o scaling.Order) {
 	case "found":
 		s.seen.Meta = &scaling.Group{Leader: o.Name, Peers: []scaling.Peer{{Name: o.Name, Current: true}}}
 	case "join", "wipe-and-join":
+		if s.seen.Meta == nil {
+			break // an order is sent again while the meta group has no leader
+		}
 		s.seen.Meta.Peers = append(s.seen.Meta.Peers, scaling.Peer{Name: o.Name, Current: true})
 		for i := range s.seen.Streams { // JetStream makes up for replicas that were removed
 			if st := &s.seen.Streams[i]; len(st.Peers) < st.Replicas {
