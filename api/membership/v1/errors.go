@@ -4,7 +4,7 @@ package v1
 
 import "fmt"
 
-// Codes of Error. They are stable: drivers decide by them.
+// Codes of Error. They are stable: callers decide by them.
 const (
 	// CodeMalformed: the request is not what the path takes.
 	CodeMalformed = "malformed"
@@ -20,8 +20,22 @@ const (
 	CodeName = "name"
 	// CodeState: the node can't take an order of this kind in its present state.
 	CodeState = "state"
-	// CodeInternal: the node could not make the order durable.
+	// CodeInternal: the node failed.
 	CodeInternal = "internal"
+	// CodeForbidden: the caller may not do that. What it may not even know of is told in the same words as what is not there.
+	CodeForbidden = "forbidden"
+	// CodeNotKept: the room keeps no history.
+	CodeNotKept = "not-kept"
+	// CodeTooLarge: the message is larger than its room's class takes.
+	CodeTooLarge = "too-large"
+	// CodeHeader: a header that the sender may not set.
+	CodeHeader = "header"
+	// CodeRate: too many messages a second. Try again later.
+	CodeRate = "rate"
+	// CodeFull: the room, or its class, is full and its class refuses.
+	CodeFull = "full"
+	// CodeUnavailable: the node can't answer now: cut off, busy, or without a leader. Try again.
+	CodeUnavailable = "unavailable"
 )
 
 // Error is the body of a refused request.
