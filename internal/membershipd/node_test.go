@@ -187,8 +187,8 @@ func TestStopHandsOverLeadership(t *testing.T) {
 				heir = now
 			}
 		}
-		// It was told before all this, by a goroutine that a busy machine may run late.
-		unready = natstest.Until(10*time.Second, func() bool { code, _ := leading.get("/readyz"); return code == http.StatusServiceUnavailable })
+		// A busy machine may run the goroutine that tells it late. The endpoint would wait for the server, which waits for this.
+		unready = natstest.Until(10*time.Second, func() bool { ready, _ := leading.health.readyz(); return !ready })
 	}
 	atLameDuck.Store(&look)
 	leading.stop(t)
