@@ -100,7 +100,9 @@ func (l *lab) mustMoveControl(i int, old string) string {
 	must(l.t, err)
 	ports, err := freePorts(1)
 	must(l.t, err)
-	line := func(url string) []byte { return []byte("control-port: " + strings.TrimPrefix(url, "http://127.0.0.1:") + "\n") }
+	line := func(url string) []byte {
+		return []byte("control-port: " + strings.TrimPrefix(url, "http://127.0.0.1:") + "\n")
+	}
 	now := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	if !bytes.Contains(config, line(old)) {
 		l.t.Fatalf("%s is not in the configuration of node-%d:\n%s", old, i, config)
