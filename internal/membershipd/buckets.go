@@ -10,14 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
-)
-
-// Buckets of the account MEMBERSHIP.
-const (
-	BucketUsers   = "UNIBUS_users"
-	BucketRooms   = "UNIBUS_rooms"
-	BucketMembers = "UNIBUS_members"
 )
 
 const (
@@ -52,7 +46,7 @@ func openBuckets(ctx context.Context, server *embeddednats.Server) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	for _, name := range []string{BucketUsers, BucketRooms, BucketMembers} {
+	for _, name := range []string{v1.BucketUsers, v1.BucketRooms, v1.BucketMembers} {
 		if err := openBucket(limited, server, js, name); err != nil {
 			return fmt.Errorf("bucket %s was not opened: %w", name, err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -245,7 +246,7 @@ func TestMembershipGoesOnAtTheStoreLimit(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "more", Subjects: []string{"more"}, Replicas: 3, MaxBytes: 8 << 20}); err == nil {
 		t.Error("a stream that does not fit was made")
 	}
-	kv, err := mustJetStream(t, nodes[2].mustConnect(t, embeddednats.AccountMembership)).KeyValue(t.Context(), BucketUsers)
+	kv, err := mustJetStream(t, nodes[2].mustConnect(t, embeddednats.AccountMembership)).KeyValue(t.Context(), v1.BucketUsers)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestLoneNodeBecomesReadyAndResumes(t *testing.T) {
 	mustBecome(t, "/livez", 200, n)
 	mustBecome(t, "/safe-to-restart", 200, n)
 	js := mustJetStream(t, n.mustConnect(t, embeddednats.AccountMembership))
-	kv, err := js.KeyValue(t.Context(), BucketUsers)
+	kv, err := js.KeyValue(t.Context(), v1.BucketUsers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestLoneNodeBecomesReadyAndResumes(t *testing.T) {
 	n = mustRun(t, planFor(t, "n0", dir, nil))
 	mustBecome(t, "/readyz", 200, n)
 	js = mustJetStream(t, n.mustConnect(t, embeddednats.AccountMembership))
-	for _, name := range []string{BucketUsers, BucketRooms, BucketMembers} {
+	for _, name := range []string{v1.BucketUsers, v1.BucketRooms, v1.BucketMembers} {
 		kv, err := js.KeyValue(t.Context(), name)
 		if err != nil {
 			t.Fatalf("bucket %s: %v", name, err)
@@ -54,7 +54,7 @@ func TestLoneNodeBecomesReadyAndResumes(t *testing.T) {
 			t.Errorf("bucket %s has %d replicas and a limit of %d bytes, want 1 and a limit", name, c.Replicas, c.MaxBytes)
 		}
 	}
-	kv, err = js.KeyValue(t.Context(), BucketUsers)
+	kv, err = js.KeyValue(t.Context(), v1.BucketUsers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestThreeNodesColdStartAndForward(t *testing.T) {
 	mustBecome(t, "/readyz", 200, nodes...)
 	mustBecome(t, "/healthz", 200, nodes...)
 	js := mustJetStream(t, nodes[0].mustConnect(t, embeddednats.AccountMembership))
-	kv, err := js.KeyValue(t.Context(), BucketRooms)
+	kv, err := js.KeyValue(t.Context(), v1.BucketRooms)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestStopHandsOverLeadership(t *testing.T) {
 	leading, others := nodes[at], slices.Delete(slices.Clone(nodes), at, at+1)
 	var last atomicTime
 	js := mustJetStream(t, others[0].mustConnect(t, embeddednats.AccountMembership))
-	stopWriting := startWriter(t, js, "$KV."+BucketUsers+".k", &last)
+	stopWriting := startWriter(t, js, "$KV."+v1.BucketUsers+".k", &last)
 	natstest.Within(t, limit, "writes are acknowledged", func() bool { return !last.load().IsZero() })
 	server := leading.formation.Server()
 	var heir string

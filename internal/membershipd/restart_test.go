@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -43,9 +44,9 @@ func mustView(t *testing.T, n *testNode) (*view, picture) {
 // stuckIn says that the node's replica of a bucket is stuck.
 func stuckIn(t *testing.T, p picture) []stuckReplica {
 	t.Helper()
-	i := slices.IndexFunc(p.groups(), func(g string) bool { return strings.HasSuffix(p.Streams[g], BucketUsers) })
+	i := slices.IndexFunc(p.groups(), func(g string) bool { return strings.HasSuffix(p.Streams[g], v1.BucketUsers) })
 	if i < 0 {
-		t.Fatalf("%s has no replica of %s", p.Self, BucketUsers)
+		t.Fatalf("%s has no replica of %s", p.Self, v1.BucketUsers)
 	}
 	return []stuckReplica{{Group: p.groups()[i], Leader: "another", Lag: 9, Since: p.At.Add(-time.Minute)}}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -59,7 +60,7 @@ func TestPictureOfThreeNodes(t *testing.T) {
 				t.Errorf("%s has %d messages of the stream, want 1", n.name, p.OwnLast[g])
 			}
 		}
-		for _, want := range []string{"the meta group", "stream HISTORY > three", "stream MEMBERSHIP > KV_" + BucketUsers} {
+		for _, want := range []string{"the meta group", "stream HISTORY > three", "stream MEMBERSHIP > KV_" + v1.BucketUsers} {
 			if !slices.Contains(names, want) {
 				t.Errorf("%s sees %q and not %s", n.name, names, want)
 			}
