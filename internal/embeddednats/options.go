@@ -29,13 +29,23 @@ const (
 )
 
 // accounts is text because server.Options has no exported way to switch JetStream on for an account.
+// What history streams republish under log.* reaches the clients, and nobody else. An export of a stream goes one way: what a
+// client publishes under such a name stays in the clients' account.
 func accounts(jetStream bool) string {
 	js := ""
 	if jetStream {
 		js = "jetstream: enabled"
 	}
-	return fmt.Sprintf("accounts {\n %s {}\n %s {}\n %s { %s }\n %s { %s }\n %s {}\n}\nsystem_account: %s\n",
-		AccountSystem, AccountClients, AccountMembership, js, AccountHistory, js, AccountEmpty, AccountSystem)
+	return fmt.Sprintf(`accounts {
+ %[1]s {}
+ %[2]s { imports: [{stream: {account: %[4]s, subject: "log.*"}}] }
+ %[3]s { %[6]s }
+ %[4]s { %[6]s
+  exports: [{stream: "log.*", accounts: [%[2]s]}] }
+ %[5]s {}
+}
+system_account: %[1]s
+`, AccountSystem, AccountClients, AccountMembership, AccountHistory, AccountEmpty, js)
 }
 
 // prepare fills in defaults, refuses what is not safe, and fixes the ports.
