@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// What JetStream says of a message that it does not keep.
+const (
+	codeStoreFailed    = 10077 // the words tell why
+	codeMessageTooLong = 10054
+	codeHeaderTooLong  = 10097
+	statusNoResponders = "503"
+)
+
+// appender is what the append service uses again for every message: all its requests come from one goroutine.
+type appender struct {
+	limits *limits
+	out    nats.Msg
+	header nats.Header
+	// One value each of the headers that the node sets.
+	sender, id, scoped [1]string
+	subject            []byte
+}
+
+// append puts a message into the history, and leaves the answer to acknowledged. The client library has copied the message when it
+// returns, so that nothing of it is held.
+func (s *Service) append(m *nats.Msg) {
+	user, _, room, ok := v1.ParseService(m.Subject)
+	if !ok || !v1.IsInbox(m.Reply, user) {
+		s.counts.add(serviceAppend, OutcomeDropped)
+		return
+	}
+	if refused := s.tryAppend(m, user, room); refused != nil {
+		s.refuseAppend(m.Reply, refused)
+	}
+}
+
+func (s *Service) tryAppend(m *nats.Msg, user, room string) *v1.Error {
+	role, class, refused := s.allowed(user, room)
+	if refused != nil {
+		return refused
+	}
+	if !role.Writes() {
+		return errReader
+	}
+	if class.Name == "" {
+		return errNotKept
+	}
+	a := &s.appender
+	if refused := a.stamp(m, user, room); refused != nil {
+		return refused
+	}
+	if size := headerSize(a.header) + len(m.Data); size > int(class.MaxMessageBytes) {
+		return tooLarge(size, class)
+	}
+	now := s.cfg.Now()
+	number, ok := s.pending.add(m.Reply, now.Add(s.cfg.AppendTimeout))
+	if !ok {
+		return errBusy
+	}
+	if refused := a.limits.allow(class, user, room, now); refused != nil {
+		s.pending.take(number)
+		return refused
+	}
+	a.out.Subject, a.out.Data, a.out.Header = v1.HistoryKept(class.Name, room), m.Data, a.header
+	a.out.Reply = s.acks + strconv.FormatUint(number, 10)
+	if err := s.cfg.History.PublishMsg(&a.out); err != nil {
+		s.pending.take(number)
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return tooLarge(headerSize(a.header)+len(m.Data), class)
+		}
+		return errNotSent
+	}
+	return nil
+}
+
+// stamp makes the headers of the message as it is kept. Message ids share one space in a stream: user and room, of fixed lengths,
+// come before the sender's own, so that nobody can take another's.
+func (a *appender) stamp(m *nats.Msg, user, room string) *v1.Error {
+	clear(a.header)
+	if m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data) {
+		return errBadHeaders // the client library drops a block that it can't read
+	}
+	id, refused := copyHeaders(a.header, m.Header)
+	if refused != nil {
+		return refused
+	}
+	a.sender[0] = user
+	a.header[v1.HeaderSender] = a.sender[:]
+	if id != "" {
+		a.id[0], a.scoped[0] = id, room+user+id
+		a.header[v1.HeaderID], a.header[v1.HeaderMessageID] = a.id[:], a.scoped[:]
+	}
+	return nil
+}
+
+func tooLarge(size int, class v1.Class) *v1.Error {
+	return refusal(v1.CodeTooLarge, "the message has "+strconv.Itoa(size)+" bytes with its headers, and the room's history class takes "+
+		strconv.Itoa(int(class.MaxMessageBytes))+": send a smaller one")
+}
+
+// acknowledged passes on what the stream said of a message.
+func (s *Service) acknowledged(m *nats.Msg) {
+	number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.acks), 10, 64)
+	if err != nil {
+		return
+	}
+	reply, ok := s.pending.take(number)
+	if !ok {
+		return // too late: it has been told that nobody knows
+	}
+	if m.Header != nil && m.Header.Get("Status") == statusNoResponders {
+		s.refuseAppend(reply, errNotSent)
+		return
+	}
+	sequence, duplicate, refused := readAck(m.Data)
+	if refused != nil {
+		s.refuseAppend(reply, refused)
+		return
+	}
+	b := append(s.answer[:0], `{"sequence":`...)
+	b = strconv.AppendUint(b, sequence, 10)
+	outcome := OutcomeOK
+	if duplicate {
+		b, outcome = append(b, `,"duplicate":true`...), OutcomeDuplicate
+	}
+	s.answer = append(b, '}')
+	s.counts.add(serviceAppend, outcome)
+	s.publish(reply, s.answer)
+}
+
+// readAck reads an acknowledgement. Of one for a message that is kept it reads the bytes as they are, {"stream":"…","seq":7}: half of
+// what a message costs here would be the JSON otherwise.
+func readAck(data []byte) (sequence uint64, duplicate bool, refused *v1.Error) {
+	if _, rest, found := bytes.Cut(data, []byte(`"seq":`)); found && !bytes.Contains(data, []byte(`"error"`)) {
+		n := 0
+		for ; n < len(rest) && rest[n] >= '0' && rest[n] <= '9'; n++ {
+			sequence = sequence*10 + uint64(rest[n]-'0')
+		}
+		if sequence > 0 {
+			return sequence, bytes.Contains(rest, []byte(`"duplicate"`)), nil
+		}
+	}
+	var ack struct {
+		Error struct {
+			Code        int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(data, &ack) != nil {
+		return 0, false, errUnclear
+	}
+	switch c, words := ack.Error.Code, ack.Error.Description; {
+	case c == codeMessageTooLong, c == codeHeaderTooLong, c == codeStoreFailed && strings.Contains(words, "too large"):
+		return 0, false, refusal(v1.CodeTooLarge, "the message or its headers are too large: send a smaller one")
+	case c == codeStoreFailed && strings.Contains(words, "exceeded"):
+		return 0, false, errFull
+	}
+	return 0, false, errUnclear
+}
+
+// expire answers appends whose acknowledgement did not come in time.
+func (s *Service) expire(now time.Time) {
+	for _, reply := range s.pending.expired(now) {
+		s.refuseAppend(reply, errUnclear)
+	}
+}
+
+func (s *Service) refuseAppend(reply string, refused *v1.Error) {
+	s.counts.add(serviceAppend, refused.Code)
+	s.answerJSON(reply, v1.AppendAnswer{Error: refused})
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import v1 "github.com/unibus/unibus/api/membership/v1"
+
+// Refusals. They tell nothing about rooms that the caller is not in, so most are the same for everybody.
+var (
+	errForbidden     = refusal(v1.CodeForbidden, "no such room, or you are not in it: ask an admin of the room")
+	errReader        = refusal(v1.CodeForbidden, "readers don't append: ask an admin of the room to make you a member")
+	errNotKept       = refusal(v1.CodeNotKept, "the room keeps no history: publish in it, or give it a history class")
+	errPublisherRate = refusal(v1.CodeRate, "you append more messages a second than the room's history class allows one user: try again later")
+	errRoomRate      = refusal(v1.CodeRate, "more messages a second are appended to the room than its history class allows: try again later")
+	errFull          = refusal(v1.CodeFull, "the room, or its history class, is full: wait until messages expire, or ask for a larger class")
+	errNotReady      = refusal(v1.CodeUnavailable, "the node does not know all members now: try again")
+	errBusy          = refusal(v1.CodeUnavailable, "the node has as many requests as it takes: try again")
+	errUnclear       = refusal(v1.CodeUnavailable, "the message may or may not be kept: repeat it with the same message id")
+	errNotSent       = refusal(v1.CodeUnavailable, "the message is not kept, since the room's history can't be reached: try again")
+	errUnread        = refusal(v1.CodeUnavailable, "the room's history can't be read now: try again")
+	errBehind        = refusal(v1.CodeUnavailable, "the room's history is not yet known here up to atLeast: try again")
+	errMalformedID   = refusal(v1.CodeHeader, v1.HeaderMessageID+" must be one value of 1 to 128 bytes without control characters")
+	errMalformedName = refusal(v1.CodeMalformed, "the body of a request for rooms is empty, or the name that Next said")
+	errBadHeaders    = refusal(v1.CodeHeader, "the headers can't be read: send lines of the form Name: value")
+)
+
+func refusal(code, message string) *v1.Error { return &v1.Error{Code: code, Message: message} }

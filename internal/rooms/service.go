@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rooms is what rooms remember: the streams of history classes, and the services that append to them, read them and list a
+// user's rooms.
+//
+// Users can't reach the streams. A node does what they ask after a look at the live directory of members, and answers into the
+// caller's own inbox only: whatever else a caller could name as reply subject would carry what it may not see, or may not write.
+package rooms
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// Directory is who is in which room now. Its methods are called by several goroutines and must not block. Users are public nkeys
+// ("U..."), rooms are ids.
+type Directory interface {
+	// Ready is false while the directory may not know all that it should.
+	Ready() bool
+	// Role is false for a user who is not in the room, and for a room that is not there or is being deleted.
+	Role(user, room string) (v1.Role, v1.Room, bool)
+	// RoomsOf lists the rooms of a user, sorted by name, that come after a name; next is the name to go on after, empty at the end.
+	RoomsOf(user, after string, limit int) (rooms []v1.RoomOf, next string)
+	// Class returns a history class.
+	Class(name string) (v1.Class, bool)
+}
+
+// Config is what the services need. Clients, History and Directory are required.
+type Config struct {
+	// Clients and History are the node's own connections to these accounts. They stay the caller's.
+	Clients, History *nats.Conn
+	Directory        Directory
+	// Logger discards by default.
+	Logger *slog.Logger
+	// Now is time.Now by default.
+	Now func() time.Time
+	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default.
+	MaxAppends int
+	// AppendTimeout is how long each waits at most, 5 s by default.
+	AppendTimeout time.Duration
+	// Readers is how many pages of history are read at a time, 4 by default. Each may take 5 MiB of memory.
+	Readers int
+	// MaxReads is how many requests for history may wait, 256 by default, and MaxReadsOfUser how many of one user, 16 by default.
+	MaxReads, MaxReadsOfUser int
+	// ReadTimeout is how long reading a page may take, 3 s by default.
+	ReadTimeout time.Duration
+}
+
+// Service answers requests of users. Make it with New.
+type Service struct {
+	cfg     Config
+	counts  counters
+	pending *pending
+	acks    string // acknowledgements come to this prefix and a number
+	answer  []byte // of the goroutine that gets acknowledgements
+
+	appender appender
+	reads    *reads
+}
+
+const (
+	// tick is how often the services look whether the directory is ready and whether appends have waited too long.
+	tick = 100 * time.Millisecond
+	// mostName is the longest name that a request for rooms may go on after, in bytes.
+	mostName = 256
+	// roomsPage is how many rooms an answer lists.
+	roomsPage = 500
+)
+
+// New returns services that do nothing before Run. It fails when a required field is missing.
+func New(cfg Config) (*Service, error) {
+	if cfg.Clients == nil || cfg.History == nil || cfg.Directory == nil {
+		return nil, errors.New("rooms: Config needs Clients, History and Directory")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	cfg.MaxAppends, cfg.AppendTimeout = cmp.Or(cfg.MaxAppends, 8192), cmp.Or(cfg.AppendTimeout, 5*time.Second)
+	cfg.Readers, cfg.ReadTimeout = cmp.Or(cfg.Readers, 4), cmp.Or(cfg.ReadTimeout, 3*time.Second)
+	cfg.MaxReads, cfg.MaxReadsOfUser = cmp.Or(cfg.MaxReads, 256), cmp.Or(cfg.MaxReadsOfUser, 16)
+	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: nats.NewInbox() + ".",
+		appender: appender{limits: newLimits(), header: nats.Header{}}, reads: newReads(cfg.MaxReads, cfg.MaxReadsOfUser)}, nil
+}
+
+// Run serves until the context ends, and is called once. It takes requests only while the directory is ready: those go to other nodes
+// meanwhile. At the end it answers what it has taken before it returns. It fails when a connection is closed.
+func (s *Service) Run(ctx context.Context) error {
+	acks, err := s.cfg.History.Subscribe(s.acks+"*", s.acknowledged)
+	if err != nil {
+		return fmt.Errorf("subscribe to acknowledgements of history: %w", err)
+	}
+	defer acks.Unsubscribe()
+	var readers sync.WaitGroup
+	for range s.cfg.Readers {
+		readers.Go(s.readHistory)
+	}
+	defer readers.Wait()
+	defer s.reads.close()
+	var subs []*nats.Subscription
+	defer func() { s.leave(subs) }()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		if ready := s.cfg.Directory.Ready(); ready && subs == nil {
+			if subs, err = s.enter(); err != nil {
+				return err
+			}
+		} else if !ready && subs != nil {
+			s.leave(subs)
+			subs = nil
+		}
+		s.expire(s.cfg.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Service) enter() ([]*nats.Subscription, error) {
+	var subs []*nats.Subscription
+	for subject, handle := range map[string]nats.MsgHandler{
+		v1.AppendSubjects: s.append, v1.HistorySubjects: s.queueHistory, v1.RoomsSubjects: s.rooms,
+	} {
+		sub, err := s.cfg.Clients.QueueSubscribe(subject, v1.ServiceQueue, handle)
+		if err != nil {
+			s.leave(subs)
+			return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+		subs = append(subs, sub)
+	}
+	s.cfg.Logger.Info("rooms are served")
+	return subs, nil
+}
+
+// leave takes no more requests, and returns when those that were taken are answered.
+func (s *Service) leave(subs []*nats.Subscription) {
+	if len(subs) == 0 {
+		return
+	}
+	limit, cancel := context.WithTimeout(context.Background(), 2*s.cfg.AppendTimeout)
+	defer cancel()
+	for _, sub := range subs {
+		done := make(chan struct{})
+		sub.SetClosedHandler(func(string) { close(done) })
+		if sub.Drain() != nil {
+			continue // its connection is closed
+		}
+		select {
+		case <-done:
+		case <-limit.Done():
+		}
+	}
+	// What was taken last may wait for as long as any.
+	ticker := time.NewTicker(tick / 10)
+	defer ticker.Stop()
+	for s.pending.len()+s.reads.len() > 0 {
+		s.expire(s.cfg.Now())
+		select {
+		case <-ticker.C:
+		case <-limit.Done():
+			return
+		}
+	}
+	_ = s.cfg.Clients.FlushTimeout(s.cfg.AppendTimeout) // a connection that is closed has told its user
+	s.cfg.Logger.Info("rooms are no longer served")
+}
+
+// allowed asks the live directory. The class is empty for a room that keeps nothing. That there is no such room, and that the caller
+// is not in it, are told in the same words.
+func (s *Service) allowed(user, room string) (v1.Role, v1.Class, *v1.Error) {
+	if !s.cfg.Directory.Ready() {
+		return "", v1.Class{}, errNotReady
+	}
+	role, r, ok := s.cfg.Directory.Role(user, room)
+	if !ok || r.Deleting {
+		return "", v1.Class{}, errForbidden
+	}
+	if r.Class == "" {
+		return role, v1.Class{}, nil
+	}
+	class, ok := s.cfg.Directory.Class(r.Class)
+	if !ok {
+		return "", v1.Class{}, errNotReady
+	}
+	return role, class, nil
+}
+
+// rooms lists the caller's rooms.
+func (s *Service) rooms(m *nats.Msg) {
+	user, _, _, ok := v1.ParseService(m.Subject)
+	if !ok || !v1.IsInbox(m.Reply, user) {
+		s.counts.add(serviceRooms, OutcomeDropped)
+		return
+	}
+	var answer v1.RoomsAnswer
+	switch {
+	case len(m.Data) > mostName:
+		answer.Error = errMalformedName
+	case !s.cfg.Directory.Ready():
+		answer.Error = errNotReady
+	default:
+		answer.Rooms, answer.Next = s.cfg.Directory.RoomsOf(user, string(m.Data), roomsPage)
+	}
+	s.counts.add(serviceRooms, outcomeOf(answer.Error))
+	s.answerJSON(m.Reply, answer)
+}
+
+func outcomeOf(e *v1.Error) string {
+	if e == nil {
+		return OutcomeOK
+	}
+	return e.Code
+}
+
+func (s *Service) answerJSON(reply string, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		s.cfg.Logger.Error("an answer can't be encoded", "error", err)
+		return
+	}
+	s.publish(reply, body)
+}
+
+// publish sends an answer. It fails only when the connection is closed, or has been away for so long that its buffer is full: then the
+// caller, who had no answer, asks again.
+func (s *Service) publish(reply string, body []byte) {
+	if err := s.cfg.Clients.Publish(reply, body); err != nil {
+		s.cfg.Logger.Debug("an answer was not sent", "error", err)
+	}
+}
