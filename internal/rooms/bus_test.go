@@ -122,6 +122,7 @@ type bus struct {
 	t        testing.TB
 	nodes    []*natstest.Node
 	services []*Service
+	stops    []func() // end the services, and wait
 	dir      *directory
 	class    v1.Class
 	js       jetstream.JetStream
@@ -185,12 +186,14 @@ func (b *bus) serve(node *natstest.Node, change func(*Config)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	b.t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			b.t.Error("Run:", err)
 		}
 	})
+	b.t.Cleanup(stop)
+	b.stops = append(b.stops, stop)
 	b.services = append(b.services, s)
 	natstest.Within(b.t, natstest.Patience, "services", func() bool { return b.served(node) })
 }

@@ -19,8 +19,12 @@ import (
 // ears hears all that anybody is sent in the clients' account, besides requests to the services.
 func (b *bus) ears() func() []string {
 	b.t.Helper()
-	sub, err := b.nodes[0].MustConnect(b.t, embeddednats.AccountClients).SubscribeSync(">")
+	nc := b.nodes[0].MustConnect(b.t, embeddednats.AccountClients)
+	sub, err := nc.SubscribeSync(">")
 	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
 		b.t.Fatal(err)
 	}
 	return func() (heard []string) {
@@ -237,11 +241,14 @@ func TestLeakSequences(t *testing.T) {
 // What a room's history took is told under the room's own subject only, with the sender that the node has seen.
 func TestLeakLog(t *testing.T) {
 	b := newBus(t, 1, smallClass(), nil)
-	sub, err := b.nodes[0].MustConnect(t, embeddednats.AccountHistory).SubscribeSync(v1.LogSubjects)
+	nodes := b.nodes[0].MustConnect(t, embeddednats.AccountClients)
+	sub, err := nodes.SubscribeSync(v1.LogSubjects)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub.SetPendingLimits(-1, -1)
+	if err := nodes.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	b.client(alice).append(blue, "in blue")
 	b.client(bob).append(red, "in red", "App-X", "1")
 	for _, want := range [][3]string{{blue, "in blue", alice}, {red, "in red", bob}} {
