@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membership
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// misses is how often in a row a watch may have shown another number of subjects than there are. Once is no wonder: a key that was
+// written again before the watch came to it is shown at its new place only.
+const misses = 3
+
+// proof is what a watch must have shown for everything up to a heartbeat to be seen.
+type proof struct {
+	sent     time.Time // of the heartbeat
+	last     uint64    // sequence of the bucket, as its leader knows it, no lower than the heartbeat's
+	subjects int       // up to there
+	done     chan error
+}
+
+// prove makes one proof after the other, until the context ends or the watch fails.
+func (b *bucket) prove(ctx context.Context, js jetstream.JetStream) error {
+	for missed := 0; ctx.Err() == nil; {
+		p, created, err := b.ask(ctx, js)
+		if err != nil {
+			if js.Conn().IsClosed() {
+				return err
+			}
+			if ctx.Err() == nil {
+				b.blame(err)
+			}
+			wait(ctx, pause)
+			continue
+		}
+		if b.remade(created) {
+			return errRemade
+		}
+		next := b.d.c.Heartbeat
+		if err := b.await(ctx, p); err == nil {
+			missed = 0
+		} else if missed++; missed == misses || b.lags(p) {
+			return err
+		} else {
+			next = pause
+		}
+		wait(ctx, next)
+	}
+	return ctx.Err()
+}
+
+// ask sends a heartbeat, and asks the leader what is in the bucket.
+func (b *bucket) ask(ctx context.Context, js jetstream.JetStream) (*proof, time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(b.d.c.Heartbeat, time.Second))
+	defer cancel()
+	p := &proof{sent: b.d.c.Now(), done: make(chan error, 1)}
+	ack, err := js.Publish(ctx, subjectOf(b.name, v1.HeartbeatKey), []byte(b.d.c.ServerName), jetstream.WithExpectStream(streamOf(b.name)))
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("no quorum has acknowledged a heartbeat: %w", err)
+	}
+	stream, err := js.Stream(ctx, streamOf(b.name))
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("ask the leader: %w", err)
+	}
+	info := stream.CachedInfo()
+	if p.last, p.subjects = info.State.LastSeq, int(info.State.NumSubjects); leaderless(info) || p.last < ack.Sequence {
+		return nil, time.Time{}, fmt.Errorf("the answer about sequence %d is not of the leader, which is at %d or later", p.last, ack.Sequence)
+	}
+	return p, info.Created, nil
+}
+
+// await waits until the watch has passed a proof. It fails when the watch has shown another number of subjects, or stands still.
+func (b *bucket) await(ctx context.Context, p *proof) error {
+	changed := changes{}
+	b.d.mu.Lock()
+	b.pending = p
+	b.judge(changed)
+	at := b.last
+	b.d.mu.Unlock()
+	b.d.changed(changed)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-p.done:
+			return err
+		case <-time.After(b.d.c.Patience):
+		}
+		b.d.mu.Lock()
+		stands := b.last == at || b.whole // what is being loaded may take its time
+		at = b.last
+		b.d.mu.Unlock()
+		if stands {
+			return fmt.Errorf("the watch stands at sequence %d and not at %d, which was acknowledged more than %v ago", at, p.last, b.d.c.Patience)
+		}
+	}
+}
+
+// lags says whether the watch has not come to the proof yet.
+func (b *bucket) lags(p *proof) bool {
+	b.d.mu.RLock()
+	defer b.d.mu.RUnlock()
+	return b.pending == p
+}
+
+// judge decides the pending proof if the watch has passed it. The lock is held.
+func (b *bucket) judge(changed changes) {
+	p := b.pending
+	if p == nil || b.last < p.last {
+		return
+	}
+	b.pending = nil
+	if have := b.shown(p.last); have != p.subjects {
+		p.done <- fmt.Errorf("the watch has shown %d keys up to sequence %d, where there are %d", have, p.last, p.subjects)
+		return
+	}
+	if !b.whole {
+		b.sweep(changed)
+	}
+	b.whole, b.loaded, b.proven, b.reason = true, true, p.sent, ""
+	p.done <- nil
+}

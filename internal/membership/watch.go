@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// shortestIdle is the shortest idle heartbeat of a consumer that the server grants.
+	shortestIdle = 100 * time.Millisecond
+	// pause is the time before a watch is made again, or a proof tried again.
+	pause = 200 * time.Millisecond
+)
+
+// bucket is what the directory knows of one bucket, and of the watch that tells it. Its fields are guarded by the directory's lock.
+type bucket struct {
+	d    *Directory
+	name string
+
+	keys    map[string]*known
+	created time.Time // of the stream: sequences of another one mean nothing
+	watch   int       // number of the watch
+	last    uint64    // highest sequence that this watch has shown
+	born    []uint64  // the sequences, rising, with which this watch has shown a subject for the first time
+	whole   bool      // this watch was proven to have shown all
+
+	pending *proof
+	proven  time.Time // the sending time of the newest heartbeat that was proven
+	loaded  bool      // proven since Run began
+	reason  string    // of the last failure
+}
+
+// known is the newest revision of a key that was seen, in whatever watch, and the last watch that has shown the key.
+type known struct {
+	revision uint64
+	watch    int
+}
+
+// run watches until the context ends or the connection is closed.
+func (b *bucket) run(ctx context.Context, js jetstream.JetStream) {
+	for ctx.Err() == nil && !js.Conn().IsClosed() {
+		err := b.follow(ctx, js)
+		if ctx.Err() != nil {
+			return
+		}
+		b.blame(err)
+		wait(ctx, pause)
+	}
+}
+
+// blame remembers why there is no proof, and says it if it is news.
+func (b *bucket) blame(err error) {
+	b.d.mu.Lock()
+	news := err.Error() != b.reason
+	b.reason = err.Error()
+	b.d.mu.Unlock()
+	if news {
+		b.d.log.Warn("membership is not seen for sure; trying again", "bucket", b.name, "error", err)
+	}
+}
+
+// follow makes a watch and lives with it, until it is lost or not to be believed.
+//
+// The consumer is a plain one that pushes, and each of its messages is numbered: a gap is noticed with the next, a lost consumer by
+// its silence, and whatever else by the proofs.
+func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	nc := js.Conn()
+	w := &watch{b: b, number: b.begin(), nc: nc, lost: cancel}
+	sub, err := nc.Subscribe(nc.NewInbox(), w.hear)
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it fails on a closed connection only
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	making, done := context.WithTimeout(ctx, b.d.c.Patience)
+	defer done()
+	_, err = js.CreatePushConsumer(making, streamOf(b.name), jetstream.ConsumerConfig{
+		DeliverSubject: sub.Subject, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubject: subjectOf(b.name, ">"),
+		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1, FlowControl: true,
+		IdleHeartbeat: max(b.d.c.Patience/4, shortestIdle),
+	})
+	if err != nil {
+		return fmt.Errorf("make a consumer: %w", err)
+	}
+	wg.Go(func() { cancel(b.prove(ctx, js)) })
+	for wait(ctx, b.d.c.Patience) {
+		if !w.heard.Swap(false) {
+			return fmt.Errorf("the watch was silent for %v, its consumer may be lost", b.d.c.Patience)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// wait waits, and says whether the context still goes on.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// begin forgets the last watch, not what it has shown.
+func (b *bucket) begin() int {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	b.watch++
+	b.last, b.born, b.whole, b.pending = 0, nil, false, nil
+	return b.watch
+}
+
+// watch is a consumer at work. hear is called by one goroutine.
+type watch struct {
+	b      *bucket
+	number int
+	nc     *nats.Conn
+	lost   context.CancelCauseFunc
+	heard  atomic.Bool
+	got    uint64 // messages
+}
+
+func (w *watch) hear(m *nats.Msg) {
+	w.heard.Store(true)
+	if m.Header.Get("Status") != "" { // an idle heartbeat, or a request to say how far we are
+		for _, reply := range []string{m.Reply, m.Header.Get("Nats-Consumer-Stalled")} {
+			if reply != "" {
+				_ = w.nc.Publish(reply, nil) // if it fails, the consumer stalls, and the proofs fail
+			}
+		}
+		return
+	}
+	meta, err := m.Metadata()
+	if err == nil && meta.Sequence.Consumer != w.got+1 {
+		err = fmt.Errorf("message %d of the watch came after %d", meta.Sequence.Consumer, w.got)
+	}
+	if err != nil {
+		w.lost(err)
+		return
+	}
+	w.got++
+	value := m.Data
+	if isMarker(m.Header) {
+		value = nil
+	} else if value == nil {
+		value = []byte{}
+	}
+	changed := changes{}
+	w.b.see(w.number, strings.TrimPrefix(m.Subject, subjectOf(w.b.name, "")), meta.Sequence.Stream, value, changed)
+	w.b.d.changed(changed)
+}
+
+// see takes a record of a watch; value is nil for a key that was removed.
+func (b *bucket) see(watch int, key string, sequence uint64, value []byte, changed changes) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	if b.watch != watch {
+		return // it comes late, after a newer watch was begun
+	}
+	k := b.keys[key]
+	if k == nil {
+		k = &known{}
+		b.keys[key] = k
+	}
+	if k.watch != b.watch {
+		k.watch = b.watch
+		b.born = append(b.born, sequence)
+	}
+	b.last = sequence
+	if sequence > k.revision { // a replica that lags shows again what is past
+		k.revision = sequence
+		b.apply(key, value, changed)
+	}
+	b.judge(changed)
+}
+
+func (b *bucket) apply(key string, value []byte, changed changes) {
+	if err := b.d.index.apply(b.name, key, value, changed); err != nil {
+		b.d.log.Error("a membership record is ignored, whoever it names has nothing by it; remove it", "bucket", b.name, "key", key, "error", err)
+	}
+}
+
+// shown is how many subjects the watch has shown up to a sequence.
+func (b *bucket) shown(sequence uint64) int {
+	n, _ := slices.BinarySearch(b.born, sequence+1)
+	return n
+}
+
+// sweep removes what a whole watch has not shown.
+func (b *bucket) sweep(changed changes) {
+	for key, k := range b.keys {
+		if k.watch != b.watch {
+			delete(b.keys, key)
+			b.apply(key, nil, changed)
+		}
+	}
+}
+
+// errRemade says that the stream is another one than before.
+var errRemade = errors.New("the bucket was made anew")
+
+// remade forgets the revisions of a stream that is not there any more.
+func (b *bucket) remade(created time.Time) bool {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	was := b.created
+	if b.created = created; was.IsZero() || was.Equal(created) {
+		return false
+	}
+	for _, k := range b.keys {
+		k.revision = 0
+	}
+	return true
+}
