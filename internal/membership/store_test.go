@@ -3,26 +3,20 @@
 package membership
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-func TestStoreKeepsWhatItIsTold(t *testing.T) {
+func TestStoreKeepsUsers(t *testing.T) {
 	_, js := mustOne(t)
 	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
 	key, hex := mustUser(t, s, "ann")
-	other, _ := mustUser(t, s, "bob")
+	mustUser(t, s, "bob")
 
 	u := must(t)(s.GetUser(ctx, key)).(Record[v1.User])
 	if u.Value.Name != "ann" || u.Value.Admin || u.Value.Created.IsZero() || u.Revision == 0 {
@@ -46,8 +40,31 @@ func TestStoreKeepsWhatItIsTold(t *testing.T) {
 	_, err = s.CreateUser(ctx, v1.User{Name: "x", Key: "U"})
 	expectErr(t, "a bad key", err, v1.ErrUserKey)
 
+	expectErr(t, "a removal at an old revision", s.RemoveUser(ctx, key, u.Revision), ErrConflict)
+	for range 2 {
+		if err := s.RemoveUser(ctx, key, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := strings.Join(live(t, s, v1.BucketUsers), " "); strings.Contains(got, hex) || strings.Contains(got, "ann") {
+		t.Errorf("left of the user: %s", got)
+	}
+	expectErr(t, "who never was", s.RemoveUser(ctx, third, 0), ErrNotFound)
+	must(t)(s.CreateUser(ctx, v1.User{Name: "ann", Key: third}))
+	list, next, err := s.ListUsers(ctx, "", 0)
+	if err != nil || next != "" || len(list) != 2 {
+		t.Errorf("%+v, %q, %v", list, next, err)
+	}
+}
+
+func TestStoreKeepsRooms(t *testing.T) {
+	_, js := mustOne(t)
+	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
+	key, _ := mustUser(t, s, "ann")
+	other, _ := mustUser(t, s, "bob")
+
 	class := must(t)(s.PutClass(ctx, DefaultClass("short"), 0)).(Record[v1.Class])
-	_, err = s.CreateRoom(ctx, "lab", "long")
+	_, err := s.CreateRoom(ctx, "lab", "long")
 	expectErr(t, "a room of no class", err, ErrNotFound)
 	room := must(t)(s.CreateRoom(ctx, "lab", "short")).(Record[v1.Room])
 	if !v1.IsRoomID(room.Value.ID) {
@@ -58,26 +75,7 @@ func TestStoreKeepsWhatItIsTold(t *testing.T) {
 	expectErr(t, "a class in use", s.DeleteClass(ctx, "short", 0), ErrInUse)
 	expectErr(t, "a class at an old revision", s.DeleteClass(ctx, "short", class.Revision), ErrConflict)
 
-	m := must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0)).(Record[v1.Member])
-	_, err = s.PutMember(ctx, "lab", key, v1.RoleAdmin, 0)
-	expectErr(t, "a member made again", err, ErrExists)
-	_, err = s.PutMember(ctx, "lab", other, "king", 0)
-	expectErr(t, "a bad role", err, ErrInvalid)
-	_, err = s.PutMember(ctx, "lab", third, v1.RoleAdmin, 0)
-	expectErr(t, "a member that is no user", err, ErrNotFound)
-	_, err = s.PutMember(ctx, "bar", key, v1.RoleAdmin, 0)
-	expectErr(t, "a member of no room", err, ErrNotFound)
-	changed := must(t)(s.PutMember(ctx, "lab", key, v1.RoleReader, m.Revision)).(Record[v1.Member])
-	if !changed.Value.Created.Equal(m.Value.Created) {
-		t.Errorf("a change of role changed the time of joining: %v, %v", changed.Value.Created, m.Value.Created)
-	}
-	expectErr(t, "a removal at an old revision", s.RemoveMember(ctx, "lab", key, m.Revision), ErrConflict)
-	if err := s.RemoveMember(ctx, "lab", key, changed.Revision); err != nil {
-		t.Error(err)
-	}
-	expectErr(t, "a second removal", s.RemoveMember(ctx, "lab", key, 0), ErrNotFound)
-	must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0)) // on the marker of the removal
-
+	must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0))
 	expectErr(t, "the end of a room that is not marked", s.FinishDeletion(ctx, room.Value), ErrInvalid)
 	marked := must(t)(s.MarkDeleting(ctx, "lab", 0)).(Record[v1.Room])
 	again := must(t)(s.MarkDeleting(ctx, "lab", room.Revision)).(Record[v1.Room])
@@ -107,23 +105,40 @@ func TestStoreKeepsWhatItIsTold(t *testing.T) {
 	if err := s.DeleteClass(ctx, "short", 0); err != nil {
 		t.Error(err)
 	}
+}
 
-	must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0))
+func TestStoreKeepsMembers(t *testing.T) {
+	_, js := mustOne(t)
+	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
+	key, hex := mustUser(t, s, "ann")
+	other, _ := mustUser(t, s, "bob")
+	third, _ := mustKey(t)
+	mustRoom(t, s, "lab")
+	m := must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0)).(Record[v1.Member])
+	_, err := s.PutMember(ctx, "lab", key, v1.RoleAdmin, 0)
+	expectErr(t, "a member made again", err, ErrExists)
+	_, err = s.PutMember(ctx, "lab", other, "king", 0)
+	expectErr(t, "a bad role", err, ErrInvalid)
+	_, err = s.PutMember(ctx, "lab", third, v1.RoleAdmin, 0)
+	expectErr(t, "a member that is no user", err, ErrNotFound)
+	_, err = s.PutMember(ctx, "bar", key, v1.RoleAdmin, 0)
+	expectErr(t, "a member of no room", err, ErrNotFound)
+	changed := must(t)(s.PutMember(ctx, "lab", key, v1.RoleReader, m.Revision)).(Record[v1.Member])
+	if !changed.Value.Created.Equal(m.Value.Created) {
+		t.Errorf("a change of role changed the time of joining: %v, %v", changed.Value.Created, m.Value.Created)
+	}
+	expectErr(t, "a removal at an old revision", s.RemoveMember(ctx, "lab", key, m.Revision), ErrConflict)
+	if err := s.RemoveMember(ctx, "lab", key, changed.Revision); err != nil {
+		t.Error(err)
+	}
+	expectErr(t, "a second removal", s.RemoveMember(ctx, "lab", key, 0), ErrNotFound)
+	must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0)) // on the marker of the removal
 	must(t)(s.PutMember(ctx, "lab", other, v1.RoleMember, 0))
-	expectErr(t, "a removal at an old revision", s.RemoveUser(ctx, key, u.Revision), ErrConflict)
-	for range 2 {
-		if err := s.RemoveUser(ctx, key, 0); err != nil {
-			t.Error(err)
-		}
+	if err := s.RemoveUser(ctx, key, 0); err != nil {
+		t.Error(err)
 	}
-	if got := strings.Join(append(live(t, s, v1.BucketMembers), live(t, s, v1.BucketUsers)...), " "); strings.Contains(got, hex) || strings.Contains(got, "ann") {
-		t.Errorf("left of the user: %s", got)
-	}
-	expectErr(t, "who never was", s.RemoveUser(ctx, third, 0), ErrNotFound)
-	must(t)(s.CreateUser(ctx, v1.User{Name: "ann", Key: third}))
-	list, next, err := s.ListUsers(ctx, "", 0)
-	if err != nil || next != "" || len(list) != 2 {
-		t.Errorf("%+v, %q, %v", list, next, err)
+	if got := live(t, s, v1.BucketMembers); len(got) != 1 || strings.Contains(got[0], hex) {
+		t.Errorf("members left: %v", got)
 	}
 }
 
@@ -179,152 +194,5 @@ func TestLimitsAreKept(t *testing.T) {
 			_, err = s.PutMember(ctx, "lab", key, v1.RoleReader, 0)
 		}
 		expectErr(t, what, err, ErrLimit)
-	}
-}
-
-// crashing is a JetStream whose process dies: after some writes none arrives any more.
-type crashing struct {
-	jetstream.JetStream
-	left atomic.Int64
-}
-
-var errCrash = errors.New("the process is dead")
-
-func (c *crashing) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	if c.left.Add(-1) < 0 {
-		return nil, errCrash
-	}
-	return c.JetStream.PublishMsg(ctx, m, opts...)
-}
-
-// Each operation is interrupted after each of its writes, and then called again; it must come to the same end as without.
-func TestEveryStepMayBeTheLastBeforeACrash(t *testing.T) {
-	_, js := mustOne(t)
-	ctx := t.Context()
-	s := mustStore(t, js, StoreConfig{})
-	must(t)(s.PutClass(ctx, DefaultClass("short"), 0))
-	for name, op := range map[string]struct {
-		prepare func(i int)
-		do      func(s *Store, i int) error
-		after   func(i int) // what must hold in the end
-	}{
-		"create user": {
-			do: func(s *Store, i int) error {
-				_, err := s.CreateUser(ctx, v1.User{Name: fmt.Sprint("new-", i), Key: crashKey(t, "new", i)})
-				return err
-			},
-			after: func(i int) {
-				if u := must(t)(s.FindUser(ctx, fmt.Sprint("new-", i))).(Record[v1.User]); u.Value.Key != crashKey(t, "new", i) {
-					t.Errorf("%+v", u)
-				}
-			},
-		},
-		"remove user": {
-			prepare: func(i int) {
-				name := fmt.Sprint("old-", i)
-				must(t)(s.CreateUser(ctx, v1.User{Name: name, Key: crashKey(t, "old", i)}))
-				for _, room := range []string{"a", "b", "c"} {
-					mustRoom(t, s, name+room)
-					must(t)(s.PutMember(ctx, name+room, crashKey(t, "old", i), v1.RoleAdmin, 0))
-				}
-			},
-			do: func(s *Store, i int) error { return s.RemoveUser(ctx, crashKey(t, "old", i), 0) },
-			after: func(i int) {
-				hex, _ := v1.UserHex(crashKey(t, "old", i))
-				all := strings.Join(append(live(t, s, v1.BucketMembers), live(t, s, v1.BucketUsers)...), " ")
-				if strings.Contains(all, hex) || strings.Contains(all, v1.UserNameKey(fmt.Sprint("old-", i))) {
-					t.Errorf("left: %s", all)
-				}
-			},
-		},
-		"create room": {
-			do: func(s *Store, i int) error {
-				_, err := s.CreateRoom(ctx, fmt.Sprint("fresh-", i), "short")
-				return err
-			},
-			after: func(i int) { must(t)(s.GetRoom(ctx, fmt.Sprint("fresh-", i))) },
-		},
-		"delete room": {
-			prepare: func(i int) {
-				room := fmt.Sprint("doomed-", i)
-				mustRoom(t, s, room)
-				for _, who := range []string{"x", "y"} {
-					must(t)(s.CreateUser(ctx, v1.User{Name: fmt.Sprint(who, i), Key: crashKey(t, who, i)}))
-					must(t)(s.PutMember(ctx, room, crashKey(t, who, i), v1.RoleAdmin, 0))
-				}
-			},
-			do: func(s *Store, i int) error {
-				r, err := s.MarkDeleting(ctx, fmt.Sprint("doomed-", i), 0)
-				if errors.Is(err, ErrNotFound) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				return s.FinishDeletion(ctx, r.Value)
-			},
-			after: func(i int) {
-				_, err := s.GetRoom(ctx, fmt.Sprint("doomed-", i))
-				expectErr(t, "the room", err, ErrNotFound)
-				hex, _ := v1.UserHex(crashKey(t, "x", i))
-				if all := strings.Join(live(t, s, v1.BucketMembers), " "); strings.Contains(all, hex) {
-					t.Errorf("left: %s", all)
-				}
-			},
-		},
-	} {
-		for steps := 0; ; steps++ {
-			if op.prepare != nil {
-				op.prepare(steps)
-			}
-			dying := &crashing{JetStream: js}
-			dying.left.Store(int64(steps))
-			err := op.do(mustStore(t, dying, StoreConfig{}), steps)
-			if err == nil {
-				if steps < 2 {
-					t.Errorf("%s: done in %d steps, so it tests nothing", name, steps)
-				}
-				op.after(steps)
-				break
-			}
-			expectErr(t, name, err, errCrash)
-			if err := op.do(s, steps); err != nil && !errors.Is(err, ErrExists) {
-				t.Errorf("%s, again after %d steps: %v", name, steps, err)
-			}
-			op.after(steps)
-		}
-	}
-}
-
-var crashKeys sync.Map
-
-func crashKey(t testing.TB, kind string, i int) string {
-	key, _ := mustKey(t)
-	held, _ := crashKeys.LoadOrStore(fmt.Sprint(kind, i), key)
-	return held.(string)
-}
-
-// A name that a crash left to nobody is free for the next, and the first, if it goes on then, is refused.
-func TestANameWithoutItsUserIsTakenOver(t *testing.T) {
-	_, js := mustOne(t)
-	ctx := t.Context()
-	s := mustStore(t, js, StoreConfig{})
-	first, firstHex := mustKey(t)
-	second, _ := mustKey(t)
-	dying := &crashing{JetStream: js}
-	dying.left.Store(1) // the claim
-	_, err := mustStore(t, dying, StoreConfig{}).CreateUser(ctx, v1.User{Name: "ann", Key: first})
-	expectErr(t, "the first", err, errCrash)
-	must(t)(s.CreateUser(ctx, v1.User{Name: "ann", Key: second}))
-	_, err = s.CreateUser(ctx, v1.User{Name: "ann", Key: first})
-	expectErr(t, "the first again", err, ErrExists)
-	// The first was killed later, between its user and the seal.
-	must(t)(s.put(ctx, v1.BucketUsers, v1.UserKey(firstHex), v1.User{Name: "ann", Key: first}, 0))
-	_, err = s.CreateUser(ctx, v1.User{Name: "ann", Key: first})
-	expectErr(t, "the first again", err, ErrExists)
-	_, err = s.GetUser(ctx, first)
-	expectErr(t, "the first", err, ErrNotFound)
-	if u := must(t)(s.FindUser(ctx, "ann")).(Record[v1.User]); u.Value.Key != second {
-		t.Errorf("%+v", u)
 	}
 }

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+// partial is a JetStream whose first consumers lag: they show only what is after a sequence.
+type partial struct {
+	jetstream.JetStream
+	mu    sync.Mutex
+	after uint64
+	times int
+}
+
+func (p *partial) CreatePushConsumer(ctx context.Context, stream string, c jetstream.ConsumerConfig) (jetstream.PushConsumer, error) {
+	p.mu.Lock()
+	if p.times > 0 && stream == streamOf(v1.BucketUsers) {
+		p.times--
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.after
+	}
+	p.mu.Unlock()
+	return p.JetStream.CreatePushConsumer(ctx, stream, c)
+}
+
+func TestAWatchThatShowsAPartIsNotBelieved(t *testing.T) {
+	_, js := mustOne(t)
+	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
+	var keys []string
+	for i := range 20 {
+		key, _ := mustUser(t, s, fmt.Sprint("u", i))
+		keys = append(keys, key)
+	}
+	info := must(t)(s.info(ctx, v1.BucketUsers)).(*jetstream.StreamInfo)
+	lagging := &partial{JetStream: js, after: info.State.LastSeq / 2, times: 2}
+	w := newWatched(quick).mustRun(t, lagging)
+	w.within(t, "a part is seen", func() bool { return w.State().Users > 0 })
+	natstest.Until(natstest.Patience, func() bool {
+		s := w.State()
+		if s.Ready && s.Users != len(keys) {
+			t.Fatalf("ready with %d users of %d", s.Users, len(keys))
+		}
+		return s.Ready
+	})
+	w.withinReady(t)
+	if lagging.times != 0 || !w.log.Said("keys up to sequence") {
+		t.Error("the watches that showed a part were not noticed")
+	}
+}
+
+// stale is a JetStream on which another than the leader tells about a stream.
+type stale struct {
+	jetstream.JetStream
+	mu   sync.Mutex
+	info *jetstream.StreamInfo
+}
+
+type staleStream struct {
+	jetstream.Stream
+	info *jetstream.StreamInfo
+}
+
+func (s staleStream) CachedInfo() *jetstream.StreamInfo { return s.info }
+
+func (s *stale) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stream, err := s.JetStream.Stream(ctx, name)
+	if err == nil && s.info != nil && s.info.Config.Name == name {
+		stream = staleStream{stream, s.info}
+	}
+	return stream, err
+}
+
+func TestAnAnswerOfAnotherThanTheLeaderIsNotBelieved(t *testing.T) {
+	_, js := mustOne(t)
+	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
+	mustUser(t, s, "ann")
+	for what, change := range map[string]func(*jetstream.StreamInfo){
+		"an old one":        func(*jetstream.StreamInfo) {},
+		"one of leaderless": func(i *jetstream.StreamInfo) { i.State.LastSeq, i.Cluster = 1<<60, &jetstream.ClusterInfo{} },
+	} {
+		info := *must(t)(s.info(ctx, v1.BucketUsers)).(*jetstream.StreamInfo)
+		change(&info)
+		old := &stale{JetStream: js, info: &info}
+		w := newWatched(quick).mustRun(t, old)
+		w.within(t, what+" is noticed", func() bool { return w.log.Said("not of the leader") })
+		if w.Ready() {
+			t.Error("ready after " + what)
+		}
+		old.mu.Lock()
+		old.info = nil
+		old.mu.Unlock()
+		w.withinReady(t)
+		must(t)(nil, w.stop())
+	}
+}
+
+func TestAgeDecides(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for _, refuse := range []time.Duration{0, DefaultRefuseAfter} {
+		x := &table{t: t, Directory: NewDirectory(Config{RefuseAfter: refuse, Now: func() time.Time { return now }})}
+		key, hex := mustKey(t)
+		x.user(key, hex)
+		if x.IsAuthorized(hex) {
+			t.Error("authorized before all was seen")
+		}
+		for _, b := range x.buckets {
+			b.loaded, b.proven = true, now
+		}
+		begin := now
+		now = begin.Add(DefaultRefuseAfter)
+		if !x.IsAuthorized(hex) || x.Age() != DefaultRefuseAfter {
+			t.Errorf("refused at an age of %v", x.Age())
+		}
+		now = begin.Add(DefaultRefuseAfter + 1)
+		if x.IsAuthorized(hex) != (refuse == 0) || x.State().Ready != (refuse == 0) {
+			t.Errorf("at an age of %v, with refusal after %v: %+v", x.Age(), refuse, x.State())
+		}
+		x.buckets[0].proven, x.buckets[1].proven = now, now // the oldest counts
+		if x.Age() != DefaultRefuseAfter+1 || x.IsAuthorized(hex) != (refuse == 0) {
+			t.Errorf("age %v", x.Age())
+		}
+	}
+}
+
+func TestAProofIsJudgedByWhatWasShown(t *testing.T) {
+	x := newTable(t)
+	b := x.buckets[0]
+	b.loaded = false
+	for i := range 5 {
+		x.tell(v1.BucketUsers, v1.UserNameKey(fmt.Sprint("n", i)), "x") // sequences 1 to 5
+	}
+	x.tell(v1.BucketUsers, v1.UserNameKey("n0"), "y") // 6
+	judge := func(last uint64, subjects int) error {
+		p := &proof{last: last, subjects: subjects, done: make(chan error, 1)}
+		b.pending = p
+		b.judge(changes{})
+		select {
+		case err := <-p.done:
+			return err
+		default:
+			return errors.ErrUnsupported
+		}
+	}
+	for _, c := range []struct {
+		last     uint64
+		subjects int
+		proven   bool
+	}{{6, 6, false}, {6, 4, false}, {3, 5, false}, {3, 4, false}, {6, 5, true}, {4, 4, true}} {
+		if err := judge(c.last, c.subjects); (err == nil) != c.proven || b.loaded != c.proven {
+			t.Errorf("%d subjects at %d: %v, loaded %v", c.subjects, c.last, err, b.loaded)
+		}
+	}
+	b.loaded = false
+	if err := judge(7, 5); !errors.Is(err, errors.ErrUnsupported) || b.loaded {
+		t.Errorf("decided before it was shown: %v", err)
+	}
+}
