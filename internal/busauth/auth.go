@@ -5,6 +5,7 @@
 package busauth
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
@@ -21,9 +22,6 @@ import (
 // operatorAccounts are those that an operator may name in the user field of its CONNECT.
 var operatorAccounts = []string{AccountSystem, AccountMembership, AccountHistory}
 
-// clientDenied are the subjects of the server's own services. No client may speak to them, in whatever account.
-var clientDenied = []string{"$JS.>", "$KV.>", "$SYS.>"}
-
 // Config says who may connect.
 type Config struct {
 	// Keys are those of the node's own connections. Required.
@@ -34,6 +32,9 @@ type Config struct {
 	// IsAuthorized says whether the user with that Ed25519 key (64 lower-case hexadecimal digits) may connect. It is asked at
 	// every connection, from many goroutines at once, and must not block. Nil admits nobody.
 	IsAuthorized func(ed25519Hex string) bool
+	// Grants are the subjects that the user may publish and subscribe to; all others are denied to it, in either direction. It is
+	// asked like IsAuthorized, of users that this admits. Nil, or empty lists, grant nothing.
+	Grants func(ed25519Hex string) (publish, subscribe []string)
 	// Logger is told why a connection was refused, at debug level: strangers must not be able to fill a disk. Nil discards.
 	Logger *slog.Logger
 }
@@ -43,8 +44,9 @@ type Authenticator struct {
 	internal     map[string]string // Ed25519 hex -> account
 	operators    map[string]bool
 	isAuthorized func(string) bool
+	grants       func(string) (publish, subscribe []string)
 	log          *slog.Logger
-	accounts     atomic.Pointer[map[string]*server.Account]
+	bound        atomic.Pointer[bound]
 	counts       counts
 }
 
@@ -57,7 +59,7 @@ func New(c Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authenticator{internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, log: c.Logger}
+	a := &Authenticator{internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, grants: c.Grants, log: c.Logger}
 	for i, public := range c.Operators {
 		h, err := UserHex(public)
 		if err != nil {
@@ -68,6 +70,9 @@ func New(c Config) (*Authenticator, error) {
 	if a.isAuthorized == nil {
 		a.isAuthorized = func(string) bool { return false }
 	}
+	if a.grants == nil {
+		a.grants = func(string) (publish, subscribe []string) { return nil, nil }
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -75,7 +80,7 @@ func New(c Config) (*Authenticator, error) {
 }
 
 // Bind looks up the accounts of a server, after server.NewServer and before its Start. The last server bound counts: a node that
-// restarts its server binds the new one. Until the first Bind everybody is refused.
+// restarts its server binds the new one, and the connections to the one before are forgotten. Until the first Bind everybody is refused.
 func (a *Authenticator) Bind(s *server.Server) {
 	m := make(map[string]*server.Account, len(internalAccounts))
 	for _, name := range internalAccounts {
@@ -86,81 +91,80 @@ func (a *Authenticator) Bind(s *server.Server) {
 		}
 		m[name] = acc
 	}
-	a.accounts.Store(&m)
+	a.bound.Store(newBound(s, m))
 }
 
 // Check implements server.Authentication. It neither blocks nor dials.
 func (a *Authenticator) Check(c server.ClientAuthentication) bool {
-	user, why := a.check(c)
+	why := a.check(c)
 	a.counts.add(why)
 	if why != admitted {
 		a.log.Debug("connection refused", "reason", why.String(), "remote", remote(c))
-		return false
 	}
-	c.RegisterUser(user)
-	return true
+	return why == admitted
 }
 
-func (a *Authenticator) check(c server.ClientAuthentication) (*server.User, verdict) {
+func (a *Authenticator) check(c server.ClientAuthentication) verdict {
 	// Leaf nodes pass here too. The companion's has credentials of its own, which the server checks by itself.
 	if c.Kind() != server.CLIENT {
-		return nil, refusedKind
+		return refusedKind
 	}
 	nonce, opts := c.GetNonce(), c.GetOpts()
 	// A signature over nothing could be replayed for ever.
 	if len(nonce) == 0 {
-		return nil, refusedNonce
+		return refusedNonce
 	}
 	public, err := rawKey(nkeys.PrefixByteUser, opts.Nkey)
 	if err != nil {
-		return nil, refusedKey
+		return refusedKey
 	}
 	sig, err := decodeSignature(opts.Sig)
 	if err != nil || !ed25519.Verify(public, nonce, sig) {
-		return nil, refusedSignature
+		return refusedSignature
 	}
 	key := hex.EncodeToString(public)
-	account, permissions, why := a.admit(key, opts.Username)
+	account, why := a.account(key, opts.Username)
 	if why != admitted {
-		return nil, why
+		return why
 	}
-	accounts := a.accounts.Load()
-	if accounts == nil || (*accounts)[account] == nil {
-		return nil, refusedAccount
+	b := a.bound.Load()
+	if b == nil || b.accounts[cmp.Or(account, AccountClients)] == nil {
+		return refusedAccount
+	}
+	if account == "" {
+		return b.enter(c, key, a.ask)
 	}
 	// Listings name a connection by its nkey. The user name, which is only a wish, must not stay there as if it had been checked.
-	return &server.User{Username: key, Account: (*accounts)[account], Permissions: permissions}, admitted
+	c.RegisterUser(&server.User{Username: key, Account: b.accounts[account]})
+	return admitted
 }
 
-// admit decides, for a key whose proof holds, the account and the permissions in it; nil permissions are all.
-func (a *Authenticator) admit(key, wish string) (account string, p *server.Permissions, why verdict) {
+// account decides, for a key whose proof holds, in which account it has every right. It is empty for a user's key.
+func (a *Authenticator) account(key, wish string) (account string, why verdict) {
 	if account, ok := a.internal[key]; ok {
-		return account, nil, admitted
+		return account, admitted
 	}
-	if a.operators[key] {
-		if wish == "" {
-			return AccountSystem, nil, admitted
-		}
-		if !slices.Contains(operatorAccounts, wish) {
-			return "", nil, refusedAccount
-		}
-		return wish, nil, admitted
+	switch {
+	case !a.operators[key]:
+		return "", admitted
+	case wish == "":
+		return AccountSystem, admitted
+	case !slices.Contains(operatorAccounts, wish):
+		return "", refusedAccount
 	}
+	return wish, admitted
+}
+
+// ask returns what a user may do now, nil when it may not even connect.
+func (a *Authenticator) ask(key string) *rights {
 	if !a.isAuthorized(key) {
-		return "", nil, refusedUnknown
+		return nil
 	}
-	return AccountClients, clientPermissions(), admitted
+	return newRights(a.grants(key))
 }
 
-// clientPermissions are made anew for each connection, since the server keeps and may change them.
-func clientPermissions() *server.Permissions {
-	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Deny: slices.Clone(clientDenied)},
-		Subscribe: &server.SubjectPermission{Deny: slices.Clone(clientDenied)},
-	}
-}
-
-// Counts returns how many connections were admitted and refused since the start, by reason.
+// Counts returns what happened to connections since the start: how many were admitted, and refused by reason; how many of users were
+// "narrowed" by Refresh, which took a subject to subscribe to from them, and "kicked" by it or by DropUsers.
 func (a *Authenticator) Counts() map[string]uint64 { return maps.Collect(a.counts.all()) }
 
 func remote(c server.ClientAuthentication) string {

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -179,33 +178,6 @@ func TestRevocationNeedsNoRestart(t *testing.T) {
 	mustConnect(t, srv, one.option())
 }
 
-func TestClientsCannotSpeakToTheServersServices(t *testing.T) {
-	user := mustKey(t, nkeys.CreateUser)
-	srv := mustServer(t, mustAuth(t, Config{Keys: mustKeys(t), IsAuthorized: newAllowlist(user.hex).has}), nil)
-	for _, subject := range []string{"$JS.API.INFO", "$KV.UNIBUS_users.x", "$SYS.REQ.SERVER.PING"} {
-		for what, try := range map[string]func(*nats.Conn) error{
-			"publish":   func(nc *nats.Conn) error { return nc.Publish(subject, nil) },
-			"subscribe": func(nc *nats.Conn) error { _, err := nc.SubscribeSync(subject); return err },
-			"queue":     func(nc *nats.Conn) error { _, err := nc.QueueSubscribeSync(subject, "q"); return err },
-		} {
-			nc := mustConnect(t, srv, user.option(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-			if got := accountOf(t, srv, nc); got != AccountClients {
-				t.Fatalf("a client is in account %s", got)
-			}
-			if err := try(nc); err != nil {
-				t.Fatal(err)
-			}
-			// What the server thinks of it comes before its answer to the flush.
-			if err := nc.FlushTimeout(patience); err != nil {
-				t.Fatal(err)
-			}
-			if err := nc.LastError(); !errors.Is(err, nats.ErrPermissionViolation) {
-				t.Errorf("%s %s: error %v, want %v", what, subject, err, nats.ErrPermissionViolation)
-			}
-		}
-	}
-}
-
 func TestConfigErrors(t *testing.T) {
 	user, order := mustKey(t, nkeys.CreateUser), mustKey(t, nkeys.CreateOperator)
 	if _, err := New(Config{}); err == nil {
@@ -286,21 +258,3 @@ func TestUserHex(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
-
-// allowlist is what the directory of users will be.
-type allowlist struct {
-	mu  sync.RWMutex
-	set map[string]bool
-}
-
-func newAllowlist(keys ...string) *allowlist {
-	l := &allowlist{set: map[string]bool{}}
-	for _, k := range keys {
-		l.set[k] = true
-	}
-	return l
-}
-
-func (l *allowlist) has(key string) bool { l.mu.RLock(); defer l.mu.RUnlock(); return l.set[key] }
-func (l *allowlist) add(key string)      { l.mu.Lock(); defer l.mu.Unlock(); l.set[key] = true }
-func (l *allowlist) remove(key string)   { l.mu.Lock(); defer l.mu.Unlock(); delete(l.set, key) }

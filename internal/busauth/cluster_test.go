@@ -41,7 +41,7 @@ func newRouted(t testing.TB, n int) *routed {
 // start starts node i with routes to all.
 func (r *routed) start(t testing.TB, i int, f *Files) {
 	t.Helper()
-	auth := mustAuth(t, Config{Keys: mustKeys(t), IsAuthorized: newAllowlist(r.user.hex).has})
+	auth := mustAuth(t, Config{Keys: mustKeys(t), IsAuthorized: newAllowlist(r.user.hex).has, Grants: everything})
 	o := &server.Options{}
 	if err := o.ProcessConfigString(accountsText); err != nil {
 		t.Fatal(err)

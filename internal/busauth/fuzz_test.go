@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/hex"
 	"net"
 	"testing"
 
@@ -16,6 +15,7 @@ import (
 
 // attempt is a connection as the server shows it to an Authenticator.
 type attempt struct {
+	id    uint64
 	kind  int
 	nonce []byte
 	opts  server.ClientOpts
@@ -28,7 +28,7 @@ func (a *attempt) RegisterUser(u *server.User)                 { a.user = u }
 func (a *attempt) RemoteAddress() net.Addr                     { return nil }
 func (a *attempt) GetNonce() []byte                            { return a.nonce }
 func (a *attempt) Kind() int                                   { return a.kind }
-func (a *attempt) GetID() uint64                               { return 1 }
+func (a *attempt) GetID() uint64                               { return a.id }
 
 // FuzzSignature: whatever is sent as key, signature and user, nobody comes in without a signature of the allowed key, and the
 // server doesn't panic.
@@ -47,13 +47,14 @@ func FuzzSignature(f *testing.F) {
 	f.Add("", "", "", "")
 	f.Fuzz(func(t *testing.T, public, sig, name, nonce string) {
 		a := &attempt{kind: server.CLIENT, nonce: []byte(nonce), opts: server.ClientOpts{Nkey: public, Sig: sig, Username: name}}
-		if !auth.Check(a) {
-			if a.user != nil {
-				t.Error("a refused connection was registered")
-			}
+		why := auth.check(a)
+		if a.user != nil {
+			t.Error("registered, though it is no connection of the server")
+		}
+		if why != refusedEnded {
 			return
 		}
-		// Admitted: there is a key of 32 bytes and a signature of 64 over a nonce, by the standard library's word.
+		// All but that was in order: there is a key of 32 bytes and a signature of 64 over a nonce, by the standard library's word.
 		raw, err := nkeys.Decode(nkeys.PrefixByteUser, []byte(public))
 		if err != nil || len(raw) != ed25519.PublicKeySize || nonce == "" {
 			t.Fatalf("admitted with key %q (%v) and nonce %q", public, err, nonce)
@@ -65,22 +66,5 @@ func FuzzSignature(f *testing.F) {
 		if err != nil || !ed25519.Verify(raw, []byte(nonce), b) {
 			t.Fatalf("admitted with signature %q: %v", sig, err)
 		}
-		if a.user.Account.Name != AccountClients || a.user.Username != hex.EncodeToString(raw) {
-			t.Errorf("registered in %s as %s", a.user.Account.Name, a.user.Username)
-		}
 	})
-}
-
-// BenchmarkCheck is what a node pays for each connection, nearly all of it for the signature.
-func BenchmarkCheck(b *testing.B) {
-	user := mustKey(b, nkeys.CreateUser)
-	auth := mustAuth(b, Config{Keys: mustKeys(b), IsAuthorized: newAllowlist(user.hex).has})
-	mustServer(b, auth, nil)
-	const nonce = "nonce-of-tests_"
-	a := &attempt{kind: server.CLIENT, nonce: []byte(nonce), opts: server.ClientOpts{Nkey: user.public, Sig: user.raw(b, nonce)}}
-	for b.Loop() {
-		if !auth.Check(a) {
-			b.Fatal("refused")
-		}
-	}
 }

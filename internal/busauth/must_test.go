@@ -174,6 +174,12 @@ func (k key) sign(t testing.TB, message string) []byte {
 	return sig
 }
 
+// signature is raw for goroutines other than the test's.
+func (k key) signature(message string) (string, error) {
+	sig, err := k.pair.Sign([]byte(message))
+	return base64.RawURLEncoding.EncodeToString(sig), err
+}
+
 func (k key) raw(t testing.TB, message string) string {
 	t.Helper()
 	return base64.RawURLEncoding.EncodeToString(k.sign(t, message))
@@ -247,6 +253,25 @@ func (c *rawClient) connect(fields map[string]any) bool {
 			return false
 		case strings.HasPrefix(line, "PONG"):
 			return true
+		}
+	}
+}
+
+// do sends protocol lines and returns the errors that the server answers before it has gone through all.
+func (c *rawClient) do(lines string) (errs []string) {
+	c.t.Helper()
+	if _, err := fmt.Fprint(c.conn, lines, "PING\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	for {
+		line, err := c.in.ReadString('\n')
+		switch {
+		case err != nil:
+			c.t.Fatalf("after %q: %v", lines, err)
+		case strings.HasPrefix(line, "-ERR"):
+			errs = append(errs, strings.TrimSpace(line))
+		case strings.HasPrefix(line, "PONG"):
+			return errs
 		}
 	}
 }

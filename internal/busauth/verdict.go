@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// verdict is the outcome of one check. Its text is a label of a metric: keep it stable.
+// verdict is the outcome of one check, or what happens to a connection later. Its text is a label of a metric: keep it stable.
 type verdict int
 
 const (
@@ -18,6 +18,9 @@ const (
 	refusedSignature
 	refusedUnknown
 	refusedAccount
+	refusedEnded
+	narrowed
+	kicked
 	verdicts // how many there are
 )
 
@@ -29,6 +32,9 @@ var verdictText = [verdicts]string{
 	refusedSignature: "bad-signature",
 	refusedUnknown:   "unknown-key",
 	refusedAccount:   "no-such-account",
+	refusedEnded:     "ended",
+	narrowed:         "narrowed",
+	kicked:           "kicked",
 }
 
 func (v verdict) String() string { return verdictText[v] }
