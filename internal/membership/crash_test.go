@@ -36,6 +36,7 @@ func (c *crashing) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstrea
 type operation struct {
 	prepare func(i int)
 	do      func(s *Store, i int) error
+	halfway func(i int) // what must hold after a crash past the first write
 	after   func(i int) // what must hold in the end
 }
 
@@ -63,6 +64,10 @@ func operations(t *testing.T, s *Store) map[string]operation {
 				}
 			},
 			do: func(s *Store, i int) error { return s.RemoveUser(ctx, crashKey(t, "old", i), 0) },
+			halfway: func(i int) {
+				_, err := s.GetUser(ctx, crashKey(t, "old", i))
+				expectErr(t, "the user", err, ErrNotFound)
+			},
 			after: func(i int) {
 				hex, _ := v1.UserHex(crashKey(t, "old", i))
 				all := strings.Join(append(live(t, s, v1.BucketMembers), live(t, s, v1.BucketUsers)...), " ")
@@ -130,6 +135,9 @@ func TestEveryStepMayBeTheLastBeforeACrash(t *testing.T) {
 				break
 			}
 			expectErr(t, name, err, errCrash)
+			if op.halfway != nil && steps > 0 {
+				op.halfway(steps)
+			}
 			if err := op.do(s, steps); err != nil && !errors.Is(err, ErrExists) {
 				t.Errorf("%s, again after %d steps: %v", name, steps, err)
 			}
@@ -167,6 +175,22 @@ func TestANameWithoutItsUserIsTakenOver(t *testing.T) {
 	_, err = s.GetUser(ctx, first)
 	expectErr(t, "the first", err, ErrNotFound)
 	if u := must(t)(s.FindUser(ctx, "ann")).(Record[v1.User]); u.Value.Key != second {
+		t.Errorf("%+v", u)
+	}
+}
+
+// The claim of a user who is there under another name, as a crash may leave it, holds nobody off.
+func TestANameOfAUserWithAnotherIsTakenOver(t *testing.T) {
+	_, js := mustOne(t)
+	ctx := t.Context()
+	s := mustStore(t, js, StoreConfig{})
+	key, _ := mustUser(t, s, "ann")
+	dying := &crashing{JetStream: js}
+	dying.left.Store(1) // the revocation
+	expectErr(t, "the removal", mustStore(t, dying, StoreConfig{}).RemoveUser(ctx, key, 0), errCrash)
+	must(t)(s.CreateUser(ctx, v1.User{Name: "bob", Key: key}))
+	other, _ := mustUser(t, s, "ann")
+	if u := must(t)(s.FindUser(ctx, "ann")).(Record[v1.User]); u.Value.Key != other {
 		t.Errorf("%+v", u)
 	}
 }

@@ -100,7 +100,7 @@ func (d *Directory) run(ctx context.Context, js jetstream.JetStream) error {
 	}
 	d.running = true
 	for _, b := range d.buckets {
-		b.loaded, b.reason = false, "it is being loaded"
+		b.reason = "it is being loaded"
 	}
 	d.mu.Unlock()
 	var wg sync.WaitGroup

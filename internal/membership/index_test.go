@@ -270,6 +270,11 @@ func TestAnOldRevisionChangesNothing(t *testing.T) {
 	if x.IsAuthorized(hex) {
 		t.Error("a user that was removed came back with an old revision")
 	}
+	x.seq = 10
+	b.see(b.watch-1, v1.UserKey(hex), 11, []byte(`{"name":"u","key":"`+key+`"}`), changes{})
+	if x.IsAuthorized(hex) || b.last == 11 {
+		t.Error("a message of a watch that was given up was taken")
+	}
 }
 
 func FuzzRecords(f *testing.F) {

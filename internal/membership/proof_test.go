@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -104,6 +106,46 @@ func TestAnAnswerOfAnotherThanTheLeaderIsNotBelieved(t *testing.T) {
 		old.mu.Unlock()
 		w.withinReady(t)
 		must(t)(nil, w.stop())
+	}
+}
+
+func TestAGapInAWatchIsNoticed(t *testing.T) {
+	x := newTable(t)
+	ctx, lost := context.WithCancelCause(t.Context())
+	w := &watch{b: x.buckets[0], number: x.buckets[0].watch, lost: lost}
+	hear := func(n int, reply string) {
+		w.hear(&nats.Msg{Sub: &nats.Subscription{}, Subject: subjectOf(v1.BucketUsers, v1.UserNameKey(fmt.Sprint("n", n))), Reply: reply})
+	}
+	for n := range 3 {
+		hear(n, fmt.Sprintf("$JS.ACK.S.C.1.%d.%d.1.0", 10+n, 1+n))
+	}
+	if ctx.Err() != nil {
+		t.Fatal(context.Cause(ctx))
+	}
+	hear(5, "$JS.ACK.S.C.1.15.5.1.0")
+	if ctx.Err() == nil || x.buckets[0].last != 12 {
+		t.Error("a message that is missing was not noticed")
+	}
+}
+
+func TestABucketOfMegabytesIsLoaded(t *testing.T) {
+	node := natstest.MustFound(t, natstest.Options{})
+	js := mustBuckets(t, node, 1, 32<<20)
+	_, hex := mustKey(t)
+	const rooms = 20_000
+	for i := range rooms {
+		room := strings.NewReplacer("0", "A", "1", "B", "8", "C", "9", "D").Replace(fmt.Sprintf("%026d", i))
+		if _, err := js.PublishAsync(subjectOf(v1.BucketMembers, v1.MemberKey(room, hex)), []byte(`{"role":"member"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	w := newWatched(quick).mustRun(t, js).withinReady(t)
+	if s := w.State(); s.Members != rooms || s.Bad != 0 {
+		t.Errorf("%+v", s)
+	}
+	if w.log.Said("WARN") {
+		t.Error("one watch was not enough")
 	}
 }
 

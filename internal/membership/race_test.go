@@ -18,7 +18,14 @@ import (
 )
 
 func TestNoUpdateIsLost(t *testing.T) {
-	_, js := mustOne(t)
+	t.Run("one replica", func(t *testing.T) {
+		_, js := mustOne(t)
+		noUpdateIsLost(t, js)
+	})
+	t.Run("three replicas", func(t *testing.T) { noUpdateIsLost(t, mustSite(t, 4<<20).js[0]) })
+}
+
+func noUpdateIsLost(t *testing.T, js jetstream.JetStream) {
 	ctx := t.Context()
 	const writers, rounds = 8, 10
 	c := DefaultClass("c")

@@ -76,6 +76,7 @@ func TestStoreKeepsRooms(t *testing.T) {
 	expectErr(t, "a class at an old revision", s.DeleteClass(ctx, "short", class.Revision), ErrConflict)
 
 	must(t)(s.PutMember(ctx, "lab", key, v1.RoleMember, 0))
+	expectErr(t, "the end of all rooms", s.FinishDeletion(ctx, v1.Room{Name: "bar", ID: "*"}), ErrInvalid)
 	expectErr(t, "the end of a room that is not marked", s.FinishDeletion(ctx, room.Value), ErrInvalid)
 	marked := must(t)(s.MarkDeleting(ctx, "lab", 0)).(Record[v1.Room])
 	again := must(t)(s.MarkDeleting(ctx, "lab", room.Revision)).(Record[v1.Room])
