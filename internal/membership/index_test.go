@@ -270,6 +270,18 @@ func TestAnOldRevisionChangesNothing(t *testing.T) {
 	if x.IsAuthorized(hex) {
 		t.Error("a user that was removed came back with an old revision")
 	}
+	b.begin()
+	b.pending = &proof{last: x.seq, done: make(chan error, 1)}
+	b.last = x.seq
+	b.judge(changes{})
+	if b.floor != x.seq || len(b.keys) != 0 {
+		t.Fatal("a watch that has shown nothing, of a bucket that has nothing, is not believed")
+	}
+	x.seq--
+	x.user(key, hex)
+	if x.IsAuthorized(hex) {
+		t.Error("a user that vanished came back with an old revision")
+	}
 	x.seq = 10
 	b.see(b.watch-1, v1.UserKey(hex), 11, []byte(`{"name":"u","key":"`+key+`"}`), changes{})
 	if x.IsAuthorized(hex) || b.last == 11 {

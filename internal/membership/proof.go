@@ -122,6 +122,6 @@ func (b *bucket) judge(changed changes) {
 	if !b.whole {
 		b.sweep(changed)
 	}
-	b.whole, b.loaded, b.proven, b.reason = true, true, p.sent, ""
+	b.whole, b.loaded, b.proven, b.floor, b.reason = true, true, p.sent, p.last, ""
 	p.done <- nil
 }

@@ -29,6 +29,7 @@ type bucket struct {
 	name string
 
 	keys    map[string]*known
+	floor   uint64    // up to here all keys that there are have been seen: one that is not known was removed without a trace
 	created time.Time // of the stream: sequences of another one mean nothing
 	watch   int       // number of the watch
 	last    uint64    // highest sequence that this watch has shown
@@ -178,7 +179,7 @@ func (b *bucket) see(watch int, key string, sequence uint64, value []byte, chang
 	}
 	k := b.keys[key]
 	if k == nil {
-		k = &known{}
+		k = &known{revision: b.floor}
 		b.keys[key] = k
 	}
 	if k.watch != b.watch {
@@ -226,6 +227,7 @@ func (b *bucket) remade(created time.Time) bool {
 	if b.created = created; was.IsZero() || was.Equal(created) {
 		return false
 	}
+	b.floor = 0
 	for _, k := range b.keys {
 		k.revision = 0
 	}
