@@ -50,8 +50,19 @@ func (x *site) leader(t testing.TB, bucket string) int {
 }
 
 func TestANodeThatIsCutOffStopsAdmitting(t *testing.T) {
-	x := mustSite(t, 4<<20)
-	cut := x.leader(t, v1.BucketUsers)
+	t.Run("a leader", func(t *testing.T) {
+		x := mustSite(t, 4<<20)
+		cutOff(t, x, x.leader(t, v1.BucketUsers))
+	})
+	t.Run("a follower", func(t *testing.T) {
+		x := mustSite(t, 4<<20)
+		cut := (x.leader(t, v1.BucketUsers) + 1) % 3
+		cutOff(t, x, cut)
+	})
+}
+
+func cutOff(t *testing.T, x *site, cut int) {
+	follows := cut != x.leader(t, v1.BucketUsers)
 	there := (cut + 1) % 3
 	s := mustStore(t, x.js[there], StoreConfig{})
 	key, hex := mustUser(t, s, "ann")
@@ -65,6 +76,10 @@ func TestANodeThatIsCutOffStopsAdmitting(t *testing.T) {
 	x.mesh.Cut(cut)
 	off := all[cut]
 	off.within(t, "the node refuses", func() bool { return !off.IsAuthorized(bob) })
+	if follows { // its replica could answer, and be wrong
+		_, err := mustStore(t, x.js[cut], StoreConfig{}).GetUser(t.Context(), key)
+		expectErr(t, "a read where no leader is", err, ErrUnavailable)
+	}
 	if s := off.State(); s.Ready || s.Age <= c.RefuseAfter {
 		t.Errorf("%+v", s)
 	}

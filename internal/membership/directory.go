@@ -22,7 +22,7 @@ import (
 // Defaults of Config.
 const (
 	DefaultHeartbeat   = 2 * time.Second
-	DefaultPatience    = 4 * time.Second
+	DefaultPatience    = 3 * time.Second
 	DefaultRefuseAfter = 10 * time.Second
 )
 
@@ -35,8 +35,8 @@ type Config struct {
 	Changed func(users []string)
 	// Heartbeat is the time between two proofs that the node is not cut off, DefaultHeartbeat if 0.
 	Heartbeat time.Duration
-	// Patience is how long a watch may be silent, or be short of what it should have shown, before it is made anew: DefaultPatience if
-	// 0, at least 400 ms. RefuseAfter should be more than Heartbeat and Patience together.
+	// Patience is how long a watch may take to show a heartbeat that was acknowledged, before it is made anew: DefaultPatience if 0, at
+	// least 400 ms. RefuseAfter should be more than Heartbeat and Patience together.
 	Patience time.Duration
 	// RefuseAfter is the age of knowledge from which on nobody is authorized any more; 0 means never.
 	RefuseAfter time.Duration

@@ -4,6 +4,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,7 +70,7 @@ func (b *bucket) ask(ctx context.Context, js jetstream.JetStream) (*proof, time.
 	}
 	info := stream.CachedInfo()
 	if p.last, p.subjects = info.State.LastSeq, int(info.State.NumSubjects); leaderless(info) || p.last < ack.Sequence {
-		return nil, time.Time{}, fmt.Errorf("the answer about sequence %d is not of the leader, which is at %d or later", p.last, ack.Sequence)
+		return nil, time.Time{}, errors.New("the answer is not of the leader: it does not know the heartbeat, or knows no leader")
 	}
 	return p, info.Created, nil
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -73,8 +72,8 @@ func (b *bucket) blame(err error) {
 
 // follow makes a watch and lives with it, until it is lost or not to be believed.
 //
-// The consumer is a plain one that pushes, and each of its messages is numbered: a gap is noticed with the next, a lost consumer by
-// its silence, and whatever else by the proofs.
+// The consumer is a plain one that pushes, and each of its messages is numbered: a gap is noticed with the next message, and all else,
+// such as a consumer that is lost, by the next proof.
 func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -101,11 +100,7 @@ func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
 		return fmt.Errorf("make a consumer: %w", err)
 	}
 	wg.Go(func() { cancel(b.prove(ctx, js)) })
-	for wait(ctx, b.d.c.Patience) {
-		if !w.heard.Swap(false) {
-			return fmt.Errorf("the watch was silent for %v, its consumer may be lost", b.d.c.Patience)
-		}
-	}
+	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
@@ -136,12 +131,10 @@ type watch struct {
 	number int
 	nc     *nats.Conn
 	lost   context.CancelCauseFunc
-	heard  atomic.Bool
 	got    uint64 // messages
 }
 
 func (w *watch) hear(m *nats.Msg) {
-	w.heard.Store(true)
 	if m.Header.Get("Status") != "" { // an idle heartbeat, or a request to say how far we are
 		for _, reply := range []string{m.Reply, m.Header.Get("Nats-Consumer-Stalled")} {
 			if reply != "" {
