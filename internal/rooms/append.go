@@ -4,6 +4,8 @@ package rooms
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -21,6 +23,8 @@ const (
 	codeMessageTooLong = 10054
 	codeHeaderTooLong  = 10097
 	statusNoResponders = "503"
+	// scopedBytes of a hash are enough against whoever looks for another's.
+	scopedBytes = 16
 )
 
 // appender is what the append service uses again for every message: all its requests come from one goroutine.
@@ -30,7 +34,7 @@ type appender struct {
 	header nats.Header
 	// One value each of the headers that the node sets.
 	sender, id, scoped [1]string
-	subject            []byte
+	name               []byte
 }
 
 // append puts a message into the history, and leaves the answer to acknowledged. The client library has copied the message when it
@@ -85,8 +89,7 @@ func (s *Service) tryAppend(m *nats.Msg, user, room string) *v1.Error {
 	return nil
 }
 
-// stamp makes the headers of the message as it is kept. Message ids share one space in a stream: user and room, of fixed lengths,
-// come before the sender's own, so that nobody can take another's.
+// stamp makes the headers of the message as it is kept.
 func (a *appender) stamp(m *nats.Msg, user, room string) *v1.Error {
 	clear(a.header)
 	if m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data) {
@@ -99,10 +102,19 @@ func (a *appender) stamp(m *nats.Msg, user, room string) *v1.Error {
 	a.sender[0] = user
 	a.header[v1.HeaderSender] = a.sender[:]
 	if id != "" {
-		a.id[0], a.scoped[0] = id, room+user+id
+		a.id[0], a.scoped[0] = id, a.scope(user, room, id)
 		a.header[v1.HeaderID], a.header[v1.HeaderMessageID] = a.id[:], a.scoped[:]
 	}
 	return nil
+}
+
+// scope returns the id under which the stream knows the message. All ids of a stream are in one space: user and room, of fixed
+// lengths, come before the sender's own, so that nobody can take another's. Their hash is a quarter as long, which counts in the memory
+// of every replica for as long as ids are remembered.
+func (a *appender) scope(user, room, id string) string {
+	a.name = append(append(append(a.name[:0], room...), user...), id...)
+	sum := sha256.Sum256(a.name)
+	return base64.RawURLEncoding.EncodeToString(sum[:scopedBytes])
 }
 
 func tooLarge(size int, class v1.Class) *v1.Error {
