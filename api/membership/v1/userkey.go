@@ -25,8 +25,10 @@ func UserHex(key string) (string, error) {
 	if !IsUserKey(key) {
 		return "", fmt.Errorf("%w: it has not the form of one, %d letters of base32 that begin with U", ErrUserKey, UserKeySize)
 	}
-	raw, err := encoding.DecodeString(key) // 56 letters are 35 bytes: nothing is left over that could be spelled otherwise
-	if err != nil {
+	var text [UserKeySize]byte // nodes ask for each message that is appended: nothing here is left to the garbage collector but the answer
+	var raw [UserKeySize * 5 / 8]byte
+	copy(text[:], key)
+	if _, err := encoding.Decode(raw[:], text[:]); err != nil { // 56 letters are 35 bytes: nothing is left over that could be spelled otherwise
 		return "", fmt.Errorf("%w: %w", ErrUserKey, err)
 	}
 	body, sum := raw[:len(raw)-2], raw[len(raw)-2:]
@@ -36,17 +38,26 @@ func UserHex(key string) (string, error) {
 	if crc16(body) != binary.LittleEndian.Uint16(sum) {
 		return "", fmt.Errorf("%w: its checksum is wrong; look for a typing error", ErrUserKey)
 	}
-	return hex.EncodeToString(body[1:]), nil
+	var digits [64]byte
+	hex.Encode(digits[:], body[1:])
+	return string(digits[:]), nil
 }
 
 // crc16 is the checksum of nkeys: CCITT as XMODEM uses it.
 func crc16(data []byte) (crc uint16) {
 	for _, b := range data {
-		crc ^= uint16(b) << 8
-		for range 8 {
-			carry := crc >> 15
-			crc = crc<<1 ^ carry*0x1021
-		}
+		crc = crc<<8 ^ crcTable[byte(crc>>8)^b]
 	}
 	return crc
 }
+
+var crcTable = func() (table [256]uint16) {
+	for i := range table {
+		crc := uint16(i) << 8
+		for range 8 {
+			crc = crc<<1 ^ crc>>15*0x1021
+		}
+		table[i] = crc
+	}
+	return table
+}()
