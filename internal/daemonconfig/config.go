@@ -43,6 +43,8 @@ type Config struct {
 	OrderKey       string
 	IdentityRecord string
 	Open           bool
+	CutOffRefuse   time.Duration
+	CutOffDrop     time.Duration
 
 	MaxPayload       Bytes
 	MaxConnections   int

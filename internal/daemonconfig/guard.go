@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Problem is one thing that is wrong with a configuration.
@@ -195,6 +196,19 @@ func (g *guard) limits() {
 		if n.value < 1 {
 			g.refuse(n.flag, "use 1 or more", "%d lets nobody work", n.value)
 		}
+	}
+	// Below that a lost leader, which is replaced within some seconds, would look like a cut.
+	const shortest = 5 * time.Second
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"cut-off-refuse", g.CutOffRefuse}, {"cut-off-drop", g.CutOffDrop}} {
+		if d.value != 0 && d.value < shortest {
+			g.refuse(d.flag, "use 5s or more, or 0 for never", "%v is no longer than it takes to replace a leader", d.value)
+		}
+	}
+	if g.CutOffDrop != 0 && (g.CutOffRefuse == 0 || g.CutOffDrop < g.CutOffRefuse) {
+		g.refuse("cut-off-drop", "give at least --cut-off-refuse", "whoever is dropped after %v would be admitted again at once", g.CutOffDrop)
 	}
 	if g.StopTimeout <= 0 {
 		g.refuse("stop-timeout", "use 30s", "%v leaves no time to hand over", g.StopTimeout)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -126,6 +127,11 @@ var policies = []struct {
 	{"limits", local, func(c *Config) {
 		c.MaxPayload, c.MaxPending, c.MaxConnections, c.MaxSubscriptions, c.StopTimeout, c.SyncInterval = 1, 0, 0, 0, 0, 0
 	}, []string{"max-payload", "max-pending", "max-connections", "max-subscriptions", "stop-timeout", "sync-interval"}},
+	{"cut off at once", local, func(c *Config) { c.CutOffRefuse, c.CutOffDrop = time.Second, -1 }, []string{"cut-off-refuse", "cut-off-drop", "cut-off-drop"}},
+	{"cut off, dropped before refused", local, func(c *Config) { c.CutOffRefuse = time.Minute }, []string{"cut-off-drop"}},
+	{"cut off, dropped but not refused", local, func(c *Config) { c.CutOffRefuse = 0 }, []string{"cut-off-drop"}},
+	{"cut off and kept", local, func(c *Config) { c.CutOffDrop = 0 }, nil},
+	{"cut off and all let in", local, func(c *Config) { c.CutOffRefuse, c.CutOffDrop = 0, 0 }, nil},
 }
 
 // TestClusterConfigPolicy: the guard refuses each of the policies by the flags that it names, and nothing else.

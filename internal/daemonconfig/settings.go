@@ -86,6 +86,11 @@ var settings = []Setting{
 	{Name: "open", Default: "false", field: func(c *Config) any { return &c.Open },
 		Help: "let everybody connect, for development; on loopback only"},
 
+	{Name: "cut-off-refuse", Default: "10s", field: func(c *Config) any { return &c.CutOffRefuse },
+		Help: "how long the node may be cut off from changes of users and rooms before it admits nobody; 0 to admit by what it knew"},
+	{Name: "cut-off-drop", Default: "30s", field: func(c *Config) any { return &c.CutOffDrop },
+		Help: "how long the node may be cut off before it drops all users, so that whoever was removed meanwhile is out; 0 to keep them"},
+
 	{Name: "max-payload", Default: "1MiB", field: func(c *Config) any { return &c.MaxPayload },
 		Help: "largest message; bytes, or with KiB, MiB, GiB"},
 	{Name: "max-connections", Default: "65536", field: func(c *Config) any { return &c.MaxConnections },

@@ -29,7 +29,7 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 		level = slog.LevelDebug // the server's debug lines would be dropped otherwise
 	}
 	p := plan{log: slog.New(logHandler(logTo, c.LogFormat, level)), patience: defaultPatience, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
-		repair: c.SelfRepair, logins: func() map[string]uint64 { return nil }}
+		repair: c.SelfRepair}
 	record := recorded(c.IdentityRecord, p.log)
 	p.formation = formation.Config{StoreDir: c.StoreDir, ClusterName: c.ClusterName, ClusterID: c.ClusterID, ServerName: c.ServerName,
 		Mode: formation.Mode(c.Formation), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout, ChangeTimers: c.ChangeRaftTimers,
@@ -86,11 +86,11 @@ func (p *plan) addAuth(c daemonconfig.Config) error {
 	if err != nil {
 		return fmt.Errorf("make the node's keys: %w", err)
 	}
-	auth, err := busauth.New(busauth.Config{Keys: keys, Operators: c.OperatorKeys, Logger: p.log})
+	p.members, err = newMembers(busauth.Config{Keys: keys, Operators: c.OperatorKeys, Logger: p.log}, c.CutOffRefuse, c.CutOffDrop)
 	if err != nil {
 		return fmt.Errorf("--operator-key: %w", err)
 	}
-	p.server.Auth, p.server.Connect, p.logins = auth, connectOptions(keys), auth.Counts
+	p.server.Auth, p.server.Connect = p.members.auth, connectOptions(keys)
 	return nil
 }
 

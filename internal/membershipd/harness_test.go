@@ -19,6 +19,7 @@ import (
 	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/formation"
+	"github.com/unibus/unibus/internal/membership"
 	"github.com/unibus/unibus/internal/natstest"
 )
 
@@ -40,18 +41,18 @@ func planFor(t *testing.T, name, dir string, change func(*plan)) plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth, err := busauth.New(busauth.Config{Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out io.Writer = io.Discard
 	if testing.Verbose() {
 		out = t.Output()
 	}
 	log := slog.New(slog.NewTextHandler(out, nil)).With("node", name)
-	p := plan{log: log, patience: defaultPatience, http: "127.0.0.1:0", control: "127.0.0.1:0", logins: auth.Counts, repair: true,
+	m, err := newMembers(busauth.Config{Keys: keys, Logger: log}, membership.DefaultRefuseAfter, 3*membership.DefaultRefuseAfter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan{log: log, patience: defaultPatience, http: "127.0.0.1:0", control: "127.0.0.1:0", members: m, repair: true,
 		formation: formation.Config{StoreDir: dir, ClusterName: "test", ServerName: name, Mode: formation.ModeFound},
-		server: embeddednats.ServerConfig{Host: "127.0.0.1", Auth: auth, Connect: connectOptions(keys), Logger: log,
+		server: embeddednats.ServerConfig{Host: "127.0.0.1", Auth: m.auth, Connect: connectOptions(keys), Logger: log,
 			Timers: embeddednats.DefaultRaftTimers(), Limits: embeddednats.Limits{StoreBytes: 256 << 20},
 			Cluster: &embeddednats.ClusterConfig{Host: "127.0.0.1"}}}
 	if change != nil {

@@ -50,9 +50,10 @@ type health struct {
 	reached map[string]reached
 	synced  int
 	lagging string
-	// latched is true once this start of NATS has been in sync with its buckets open.
+	// latched is true once this start of NATS has been in sync with users admitted.
 	latched bool
-	buckets bool
+	// shut says why no user is admitted, empty when users are.
+	shut string
 	// leaderless is since when a group has no leader that answers; answered is when a server last did.
 	leaderless, answered map[string]time.Time
 	// Reasons against readiness that do not depend on the latch, empty when there is none.
@@ -74,7 +75,7 @@ func (h *health) reset(why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watching, h.picture, h.troubled, h.good = false, picture{}, why, 0
-	h.reached, h.synced, h.lagging, h.latched, h.buckets = nil, 0, why, false, false
+	h.reached, h.synced, h.lagging, h.latched, h.shut = nil, 0, why, false, "the membership buckets are not open yet"
 	h.leaderless, h.answered = map[string]time.Time{}, map[string]time.Time{}
 	h.stuck, h.strange = "", ""
 }
@@ -92,8 +93,8 @@ func (h *health) restarting(why string) {
 	h.set(func() { h.watching, h.latched, h.troubled, h.lagging = false, false, why, why })
 }
 
-// setBuckets says that the membership buckets are open.
-func (h *health) setBuckets() { h.set(func() { h.buckets = true }) }
+// setShut says why no user is admitted, with an empty text that users are.
+func (h *health) setShut(why string) { h.set(func() { h.shut = why }) }
 
 // setStopping takes readiness back for good.
 func (h *health) setStopping(why string) { h.set(func() { h.stopping = why }) }
@@ -135,7 +136,7 @@ func (h *health) look(p picture, still, stuck []stuckReplica) {
 		_, word := p.leader(g)
 		h.reached[g] = reached{word.Applied, p.LeaderLast[g]}
 	}
-	if h.buckets && h.synced >= holdLooks {
+	if h.shut == "" && h.synced >= holdLooks {
 		h.latched = true
 	}
 }
@@ -233,11 +234,11 @@ func (h *health) readyz() (bool, string) {
 	case h.stuck != "":
 		return false, h.stuck
 	case h.latched:
-		return true, ""
+		return h.shut == "", h.shut
 	case !h.watching:
 		return false, h.troubled
-	case !h.buckets:
-		return false, "the membership buckets are not open yet"
+	case h.shut != "":
+		return false, h.shut
 	case h.good == 0:
 		return false, h.troubled
 	case h.lagging != "":

@@ -19,7 +19,7 @@ func watched() (*health, *clock) {
 	c := &clock{epoch}
 	h := newHealth(c.now)
 	h.started()
-	h.setBuckets()
+	h.setShut("")
 	return h, c
 }
 
@@ -67,6 +67,13 @@ func TestReadyNeedsBuckets(t *testing.T) {
 	feed(h, c, follower(0, 9, 9), nil, 10)
 	expect(t, "without buckets", h.readyz, false, "buckets")
 	expect(t, "health", h.healthz, true, "")
+	h.setShut("")
+	feed(h, c, follower(0, 9, 9), nil, 10)
+	expect(t, "with them", h.readyz, true, "")
+	h.setShut("cut off: of bucket x")
+	expect(t, "cut off", h.readyz, false, "cut off")
+	h.setShut("")
+	expect(t, "reached again", h.readyz, true, "")
 }
 
 // TestStrangersAreTold: a node with other timers or of another cluster is no reason not to serve, but all is not well.

@@ -37,13 +37,13 @@ type metrics struct {
 
 // sources are what a scrape reads. All may be called at any time.
 type sources struct {
-	build  buildInfo
-	health *health
-	space  *space
-	phase  func() string
-	server func() *embeddednats.Server
-	files  map[string]*busauth.Files // certificates by use; empty without TLS
-	logins func() map[string]uint64  // connections by verdict; nil without authentication
+	build   buildInfo
+	health  *health
+	space   *space
+	phase   func() string
+	server  func() *embeddednats.Server
+	files   map[string]*busauth.Files // certificates by use; empty without TLS
+	members *members                  // nil on an open node
 }
 
 func newMetrics() *metrics {

@@ -36,7 +36,7 @@ type plan struct {
 	// patience is how long a replica may stand still before it is repaired.
 	patience time.Duration
 	files    map[string]*busauth.Files // certificates by use: route, which is control's as well, and client
-	logins   func() map[string]uint64
+	members  *members                  // nil on an open node
 }
 
 const (
@@ -94,7 +94,7 @@ func newNode(p plan) (*node, error) {
 		return nil, err
 	}
 	n.metrics.serve(sources{build: build, health: n.health, space: store, server: n.formation.Server,
-		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, logins: p.logins})
+		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, members: p.members})
 	e := newEndpoints(n.health, n.formation.Status, n.formation.Server)
 	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))
 	if err == nil {
@@ -110,7 +110,7 @@ func newNode(p plan) (*node, error) {
 // newSupervisor returns one of the node's server; only one may run.
 func (n *node) newSupervisor(store *space) *supervisor {
 	return &supervisor{log: n.log, now: time.Now, health: n.health, metrics: n.metrics, restart: n.restart, repair: n.plan.repair,
-		store: store, patience: n.plan.patience, servers: make(chan *embeddednats.Server, 1)}
+		store: store, patience: n.plan.patience, members: n.plan.members, servers: make(chan *embeddednats.Server, 1)}
 }
 
 // free says whether a port that NATS is to listen on later is free now: a node that waits for an order for days must not find out
@@ -159,7 +159,12 @@ func (n *node) run(ctx context.Context) error {
 			}
 		})
 	}
-	unready := context.AfterFunc(ctx, func() { n.health.setStopping("the node stops") })
+	unready := context.AfterFunc(ctx, func() {
+		n.health.setStopping("the node stops")
+		if n.plan.members != nil {
+			n.plan.members.leave()
+		}
+	})
 	err := n.formation.Run(ctx)
 	unready()
 	n.health.setStopping("the node stops")

@@ -27,6 +27,14 @@ var (
 	descUsable      = desc("certificate_files_usable", "0 while the files can't be used as they are (half rotated, cut off, gone): what was last good stays in force.", "use")
 	descRefused     = desc("tls_peers_refused_total", "Peers whose certificate was refused, by use (route is control's as well) and reason.", "use", "reason")
 	descLogins      = desc("logins_total", "Connections by what authentication said.", "verdict")
+	descAdmits      = desc("directory_ready", "1 when users are admitted: all users and rooms are known, and the node is not cut off from changes.")
+	descAge         = desc("directory_age_seconds", "How long ago it was last proven that no change of users and rooms was missed.")
+	descUsers       = desc("directory_users", "Users on the allowlist.")
+	descRooms       = desc("directory_rooms", "Rooms, those being deleted included.")
+	descInRooms     = desc("directory_members", "Users in rooms, counted once for each room.")
+	descBad         = desc("directory_bad_records", "Records that can't be believed, and are ignored.")
+	descRequests    = desc("room_requests_total", "Requests of users since the server was started, by service (append, history or rooms) and outcome.", "service", "outcome")
+	descInFlight    = desc("room_appends_in_flight", "Appends that wait for their acknowledgement.")
 	descConnections = desc("server_connections", "Client connections that are open.")
 	descAccepted    = desc("server_connections_total", "Client connections since the server was started.")
 	descSubs        = desc("server_subscriptions", "Subscriptions.")
@@ -83,11 +91,38 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(n), use, reason)
 		}
 	}
-	for verdict, n := range s.logins() {
-		out <- prometheus.MustNewConstMetric(descLogins, prometheus.CounterValue, float64(n), verdict)
-	}
+	s.collectMembers(out)
 	s.collectServer(out)
 	s.collectGroups(out)
+}
+
+// collectMembers tells of users and of what they ask for; nothing on an open node.
+func (s *scrape) collectMembers(out chan<- prometheus.Metric) {
+	if s.members == nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64) { out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	for verdict, n := range s.members.auth.Counts() {
+		out <- prometheus.MustNewConstMetric(descLogins, prometheus.CounterValue, float64(n), verdict)
+	}
+	d := s.members.directory.State()
+	gauge(descAdmits, one(d.Ready))
+	gauge(descAge, d.Age.Seconds())
+	gauge(descUsers, float64(d.Users))
+	gauge(descRooms, float64(d.Rooms))
+	gauge(descInRooms, float64(d.Members))
+	gauge(descBad, float64(d.Bad))
+	service := s.members.service.Load()
+	if service == nil {
+		return
+	}
+	c := service.Counts()
+	gauge(descInFlight, float64(c.InFlight))
+	for name, outcomes := range c.Requests {
+		for outcome, n := range outcomes {
+			out <- prometheus.MustNewConstMetric(descRequests, prometheus.CounterValue, float64(n), name, outcome)
+		}
+	}
 }
 
 // collectServer tells of the embedded server; nothing while none runs.

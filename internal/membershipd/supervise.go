@@ -41,6 +41,7 @@ type supervisor struct {
 	repair   bool // restart may be used
 	store    *space
 	patience time.Duration
+	members  *members // nil on an open node, which admits everybody
 	// servers gives each embedded server that was started, nil when it was stopped.
 	servers chan *embeddednats.Server
 
@@ -103,7 +104,7 @@ func (s *supervisor) watch(ctx context.Context, server *embeddednats.Server) *em
 	var opened sync.WaitGroup
 	defer opened.Wait()
 	defer stop()
-	opened.Go(func() { s.openBuckets(opening, server) })
+	opened.Go(func() { s.serveUsers(opening, server) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -124,20 +125,25 @@ func (s *supervisor) watch(ctx context.Context, server *embeddednats.Server) *em
 	}
 }
 
-// openBuckets opens the membership buckets, however long that takes: a cluster without a quorum can't be helped by giving up.
-func (s *supervisor) openBuckets(ctx context.Context, server *embeddednats.Server) {
-	for ctx.Err() == nil {
+// serveUsers opens the membership buckets and then serves users, again and again until the context ends: a cluster without a quorum
+// can't be helped by giving up.
+func (s *supervisor) serveUsers(ctx context.Context, server *embeddednats.Server) {
+	for {
 		err := openBuckets(ctx, server)
 		if err == nil {
-			s.health.setBuckets()
+			if s.members == nil {
+				s.health.setShut("")
+				return
+			}
+			err = s.members.run(ctx, server, s.health)
+		}
+		if ctx.Err() != nil {
 			return
 		}
-		if ctx.Err() == nil {
-			s.log.Error("the membership buckets can't be opened, trying on", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+		s.log.Error("users can't be served, trying on", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
 		}
 	}
 }

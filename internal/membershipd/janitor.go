@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/rooms"
+)
+
+const (
+	// janitorPause is between two rounds, janitorLimit what a round may take.
+	janitorPause = time.Second
+	janitorLimit = 10 * time.Second
+)
+
+// janitor does what a change of membership only writes down: the streams of history classes get what their records say, rooms that
+// are being deleted are purged, and what is left of their records goes. All of it may be done twice, by two nodes at once, or half:
+// the next round goes on. One node does it at a time, the one that leads the bucket of rooms, to spare the others the work.
+type janitor struct {
+	log       *slog.Logger
+	directory *membership.Directory
+	server    *embeddednats.Server
+	store     *membership.Store
+	history   jetstream.JetStream
+	said      string // the latest trouble, to tell each only once
+}
+
+func newJanitor(log *slog.Logger, d *membership.Directory, server *embeddednats.Server, members, history *nats.Conn) (*janitor, error) {
+	js, err := jetstream.New(members)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream of account %s: %w", embeddednats.AccountMembership, err)
+	}
+	h, err := jetstream.New(history)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream of account %s: %w", embeddednats.AccountHistory, err)
+	}
+	store, err := membership.NewStore(js, membership.StoreConfig{})
+	if err != nil {
+		return nil, err
+	}
+	return &janitor{log: log, directory: d, server: server, store: store, history: h}, nil
+}
+
+func (j *janitor) run(ctx context.Context) {
+	tick := time.NewTicker(janitorPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !j.directory.Ready() || !j.server.Unwrap().JetStreamIsStreamLeader(embeddednats.AccountMembership, "KV_"+v1.BucketRooms) {
+			continue
+		}
+		err := j.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := errorText(err); text != j.said {
+			if j.said = text; err != nil {
+				j.log.Warn("what a change of rooms or classes left to do can't be done yet, trying on", "error", err)
+			}
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// round does all that there is to do.
+func (j *janitor) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, janitorLimit)
+	defer cancel()
+	_, size, _, ok := j.server.Meta()
+	if !ok {
+		return errors.New("the meta group's size is not known")
+	}
+	space, err := spaceOf(j.server)
+	if err != nil {
+		return err
+	}
+	var all []error
+	classes := j.directory.Classes()
+	for _, name := range space.classes {
+		if !slices.ContainsFunc(classes, func(c v1.Class) bool { return c.Name == name }) {
+			all = append(all, j.remove(ctx, name))
+		}
+	}
+	var fit []v1.Class
+	for _, class := range classes { // in the order of their names, so that all nodes leave out the same ones
+		if err := membership.Fits(fit, space.other, space.limit, class); err != nil {
+			all = append(all, err)
+			continue
+		}
+		fit = append(fit, class)
+		all = append(all, rooms.Ensure(ctx, j.history, class, min(size, mostReplicas)))
+	}
+	for _, room := range j.directory.Deleting() {
+		all = append(all, j.delete(ctx, room))
+	}
+	return errors.Join(all...)
+}
+
+// storeSpace is how much the store of a node may hold, and what its streams do. Every stream has a replica on every node.
+type storeSpace struct {
+	limit   int64
+	other   int64    // what the streams hold or reserve that are no history class's
+	classes []string // history classes that have a stream
+}
+
+func spaceOf(server *embeddednats.Server) (storeSpace, error) {
+	info, err := server.Unwrap().Jsz(&natsserver.JSzOptions{Accounts: true, Streams: true, Config: true})
+	if err != nil {
+		return storeSpace{}, fmt.Errorf("list the streams of %s: %w", server.Name(), err)
+	}
+	space := storeSpace{limit: info.Config.MaxStore}
+	for _, account := range info.AccountDetails {
+		for _, s := range account.Streams {
+			if class, ok := v1.ParseHistoryStream(s.Name); ok && account.Name == embeddednats.AccountHistory {
+				space.classes = append(space.classes, class)
+			} else if s.Config != nil {
+				space.other += max(s.Config.MaxBytes, int64(s.State.Bytes))
+			}
+		}
+	}
+	return space, nil
+}
+
+// remove removes the stream of a class that was deleted. It is empty, since a class is deleted after its rooms; if it is not, nobody
+// knows why, and it is kept. Only the leader knows: this node's own replica may be behind.
+func (j *janitor) remove(ctx context.Context, class string) error {
+	stream, err := j.history.Stream(ctx, v1.HistoryStream(class))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stream of history class %s, which was deleted: %w", class, err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n > 0 {
+		return fmt.Errorf("history class %s was deleted, and its stream %s has %d messages: it is kept; remove it by hand, or make the class again",
+			class, v1.HistoryStream(class), n)
+	}
+	return rooms.Remove(ctx, j.history, class)
+}
+
+// delete ends the deletion of a room. Nobody has been in it since its record says so. What a node that has not heard of that yet may
+// still append is never read, since nobody is ever in a room of that id again, and goes as its class rolls.
+func (j *janitor) delete(ctx context.Context, room v1.Room) error {
+	if room.Class != "" {
+		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {
+			return err
+		}
+	}
+	if err := j.store.FinishDeletion(ctx, room); err != nil {
+		return err
+	}
+	j.log.Info("a room was deleted", "room", room.Name, "id", room.ID)
+	return nil
+}

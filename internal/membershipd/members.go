@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/unibus/unibus/internal/busauth"
+	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/rooms"
+)
+
+// guardPause is between two looks at how long the node has been cut off.
+const guardPause = 500 * time.Millisecond
+
+// members serves users while an embedded server runs: it keeps the directory of who may enter, offers what rooms remember, drops
+// users when it is cut off, and tidies up what changes of membership leave behind.
+type members struct {
+	log       *slog.Logger
+	directory *membership.Directory
+	auth      *busauth.Authenticator
+	drop      time.Duration // 0 for never
+	// serving ends when the node is about to stop, before its NATS does: others take the requests, and those it has are answered.
+	serving context.Context
+	leave   context.CancelFunc
+	service atomic.Pointer[rooms.Service] // that of the latest server
+}
+
+// newMembers makes the directory and the authenticator that asks it.
+func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) {
+	m := &members{log: c.Logger, drop: drop}
+	m.serving, m.leave = context.WithCancel(context.Background())
+	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: func(users []string) { m.auth.Refresh(users...) }})
+	c.IsAuthorized, c.Grants = m.directory.IsAuthorized, m.directory.Grants
+	var err error
+	m.auth, err = busauth.New(c)
+	return m, err
+}
+
+// run serves one server, whose buckets are open, until the context ends or a connection to it is lost for good.
+func (m *members) run(ctx context.Context, server *embeddednats.Server, h *health) error {
+	conns := map[string]*nats.Conn{}
+	for _, account := range []string{embeddednats.AccountMembership, embeddednats.AccountHistory, embeddednats.AccountClients} {
+		nc, err := server.InProcess(account)
+		if err != nil {
+			return fmt.Errorf("serve users: %w", err)
+		}
+		defer nc.Close()
+		conns[account] = nc
+	}
+	service, err := rooms.New(rooms.Config{Clients: conns[embeddednats.AccountClients], History: conns[embeddednats.AccountHistory],
+		Directory: m.directory, Logger: m.log})
+	if err != nil {
+		return err
+	}
+	j, err := newJanitor(m.log, m.directory, server, conns[embeddednats.AccountMembership], conns[embeddednats.AccountHistory])
+	if err != nil {
+		return err
+	}
+	m.service.Store(service)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait() // before the connections are closed
+	defer cancel()
+	wg.Go(func() { m.guard(ctx, h) })
+	wg.Go(func() { j.run(ctx) })
+	wg.Go(func() {
+		serving, leave := context.WithCancel(ctx)
+		defer leave()
+		defer context.AfterFunc(m.serving, leave)()
+		if err := service.Run(serving); err != nil {
+			m.log.Error("the services of rooms have ended", "error", err)
+			cancel() // all begins anew
+		}
+	})
+	return m.directory.Run(ctx, conns[embeddednats.AccountMembership])
+}
+
+// guard tells readiness whether users are admitted, and drops those who are connected once the node has been cut off for too long: one
+// of them may have been removed meanwhile.
+func (m *members) guard(ctx context.Context, h *health) {
+	tick := time.NewTicker(guardPause)
+	defer tick.Stop()
+	defer h.setShut("the directory of users is not watched")
+	said := ""
+	for {
+		s := m.directory.State()
+		if h.setShut(s.Reason); (s.Reason == "") != (said == "") {
+			if said = s.Reason; said != "" {
+				m.log.Warn("no user is admitted", "reason", said)
+			}
+		}
+		if m.drop > 0 && s.Age > m.drop {
+			m.auth.DropUsers()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
