@@ -27,9 +27,8 @@ func FuzzService(f *testing.F) {
 	f.Add("unibus..append.", "", "Status", "503", []byte{0})
 	b := newBus(f, 1, smallClass(), nil)
 	b.dir.change(func() { b.dir.roles = map[string]map[string]v1.Role{bob: {red: v1.RoleMember}} })
-	s := b.services[0]
 	// The services belong to one goroutine each, so this is a second set of them on the same connections, which nobody else uses.
-	s, err := New(s.cfg)
+	s, err := New(b.services[0].cfg)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -184,11 +184,13 @@ func TestHistoryRefuses(t *testing.T) {
 // One user's requests do not take all readers.
 func TestHistoryReadsAreBounded(t *testing.T) {
 	r := newReads(3, 2)
-	if !r.push(read{user: "a"}) || !r.push(read{user: "a"}) || r.push(read{user: "a"}) {
-		t.Error("want two of one user")
-	}
-	if !r.push(read{user: "b"}) || r.push(read{user: "c"}) {
-		t.Error("want three in all")
+	for i, step := range []struct {
+		user string
+		want bool
+	}{{"a", true}, {"a", true}, {"a", false}, {"b", true}, {"c", false}} { // two of one user, three in all
+		if got := r.push(read{user: step.user}); got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
 	}
 	q := <-r.queue
 	if r.done(q); r.len() != 2 || !r.push(q) {

@@ -3,6 +3,7 @@
 package rooms
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func TestRevokeUnknownWhileNotReady(t *testing.T) {
 	}
 	b.within("no service", func() bool {
 		_, err := c.tryAppend(red, "x")
-		return err == nats.ErrNoResponders
+		return errors.Is(err, nats.ErrNoResponders)
 	})
 	b.dir.change(func() { b.dir.closed = false })
 	c.mustAppend(red, "served again")
