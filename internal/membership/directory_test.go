@@ -207,10 +207,10 @@ func TestABucketMadeAnewIsReadAnew(t *testing.T) {
 	node, js := mustOne(t)
 	s := mustStore(t, js, StoreConfig{})
 	_, old := mustUser(t, s, "old")
-	key, hex := mustUser(t, s, "both")
-	for i := range 5 {
+	for i := range 20 {
 		mustUser(t, s, fmt.Sprint("u", i))
 	}
+	key, hex := mustUser(t, s, "both") // last, so that its sequence is higher than all that come anew
 	w := newWatched(quick).mustRun(t, js).withinReady(t)
 	must(t)(nil, js.DeleteKeyValue(t.Context(), v1.BucketUsers))
 	mustBuckets(t, node, 1, 4<<20)
