@@ -5,6 +5,7 @@ package busauth
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -25,7 +26,8 @@ func (b *bus) crowd(t testing.TB, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { conn.Close() })
+		drained := make(chan struct{})
+		t.Cleanup(func() { conn.Close(); <-drained })
 		c := &rawClient{t: t, conn: conn, in: bufio.NewReader(conn)}
 		line, err := c.in.ReadString('\n')
 		if err != nil {
@@ -36,6 +38,8 @@ func (b *bus) crowd(t testing.TB, n int) {
 		if !c.connect(map[string]any{"nkey": k.public, "sig": k.raw(t, nonce)}) {
 			t.Fatal("refused")
 		}
+		// The server pings, and a pipe holds nothing.
+		go func() { defer close(drained); io.Copy(io.Discard, c.in) }()
 	}
 	natstest.Within(t, patience, "the crowd is there", func() bool { return b.users(t) >= n })
 }

@@ -5,6 +5,7 @@ package busauth
 import (
 	"encoding/hex"
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,7 +108,7 @@ func (b *bus) refresh(k key, room string, role v1.Role) {
 // users counts the connections in the clients' account.
 func (b *bus) users(t testing.TB) int {
 	t.Helper()
-	z, err := b.srv.Connz(&server.ConnzOptions{Account: AccountClients})
+	z, err := b.srv.Connz(&server.ConnzOptions{Account: AccountClients, Limit: math.MaxInt32})
 	if err != nil {
 		t.Fatal(err)
 	}

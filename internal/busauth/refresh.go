@@ -11,7 +11,7 @@ import (
 
 // listAll is from how many connections on they are looked up in one listing of all. The server copies its table of connections for each
 // listing, also for that of a single one.
-const listAll = 64
+const listAll = 32
 
 // suspect is a connection that lost a subject to which it may be subscribed.
 type suspect struct {

@@ -112,7 +112,11 @@ func TestRevokeRoom(t *testing.T) {
 // TestRevokeManyAtOnce: so many that they are looked up in one listing.
 func TestRevokeManyAtOnce(t *testing.T) {
 	b := mustBus(t)
-	var in, out []*rawClient
+	stays := b.mustUser(t)
+	b.let(stays.hex, roomB, v1.RoleMember)
+	bystander := b.mustRaw(t, stays)
+	bystander.do("SUB log." + roomB + " 1\r\n")
+	in, out := []*rawClient{bystander}, []*rawClient(nil)
 	var all []string
 	for i := range 2 * listAll {
 		k := b.mustUser(t)
