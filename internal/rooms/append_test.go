@@ -3,6 +3,7 @@
 package rooms
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 func TestAppendKeepsWithStampedHeaders(t *testing.T) {
@@ -81,6 +83,9 @@ func TestAppendRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			a := b.client(tc.user).append(tc.room, tc.data, tc.headers...)
 			expectCode(t, a.Error, tc.code)
+			if tc.code == v1.CodeTooLarge && !strings.Contains(a.Error.Message, "1000") {
+				t.Errorf("%q does not tell the bound", a.Error.Message)
+			}
 			if len(tc.headers) > 0 && tc.code == v1.CodeHeader && !strings.Contains(a.Error.Message, tc.headers[0]) {
 				t.Errorf("%q does not name %s", a.Error.Message, tc.headers[0])
 			}
@@ -147,4 +152,49 @@ func TestAppendWithoutAStream(t *testing.T) {
 	if a.Error != nil && !strings.Contains(a.Error.Message, "may or may not") {
 		t.Errorf("%q does not say that nobody knows", a.Error.Message)
 	}
+}
+
+// At the end a node takes nothing more, and waits for what it has taken.
+func TestDrainWaitsForAcknowledgements(t *testing.T) {
+	b := newBus(t, 1, smallClass(), nil)
+	c := b.client(alice)
+	if err := Remove(t.Context(), b.js, b.class.Name); err != nil {
+		t.Fatal(err)
+	}
+	// The test is the stream.
+	stream, err := b.js.Conn().SubscribeSync(v1.HistoryKept(b.class.Name, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.SubscribeSync(v1.InboxPrefix(alice) + ".1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.js.Conn().Flush(), c.PublishRequest(v1.AppendSubject(alice, red), answer.Subject, []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.NextMsg(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { b.stops[0](); close(ended) }()
+	b.within("no more requests", func() bool { return !b.served(b.nodes[0]) })
+	if natstest.Until(500*time.Millisecond, func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	}) {
+		t.Error("the services ended before the append was acknowledged")
+	}
+	if err := m.Respond([]byte(`{"stream":"HISTORY_small","seq":7}`)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = answer.NextMsg(10 * time.Second); err != nil || string(m.Data) != `{"sequence":7}` {
+		t.Errorf("answer %v, %v", m, err)
+	}
+	<-ended
 }

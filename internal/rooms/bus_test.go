@@ -105,7 +105,8 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 	account := o.Username
 	if o.Password != secret {
 		account = embeddednats.AccountClients
-		publish, subscribe := v1.Grants(o.Username, g.dir.roles[o.Username])
+		var publish, subscribe []string
+		g.dir.change(func() { publish, subscribe = v1.Grants(o.Username, g.dir.roles[o.Username]) })
 		u.Permissions = &server.Permissions{
 			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe}}
 	}

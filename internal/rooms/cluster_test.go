@@ -225,3 +225,24 @@ func TestClusterDrain(t *testing.T) {
 		t.Errorf("%d are in flight after the end", n)
 	}
 }
+
+// Whoever does not know whether its message is kept repeats it, elsewhere after a death: it is kept once.
+func TestClusterRepeatsAfterADeath(t *testing.T) {
+	b := newBus(t, 3, smallClass(), nil)
+	leader, others := b.leader()
+	c := b.client(alice, leader)
+	var kept []uint64
+	for i := range 50 {
+		kept = append(kept, c.mustAppend(red, fmt.Sprint(i)))
+	}
+	leader.Stop()
+	c = b.client(alice, others...)
+	for i, sequence := range kept {
+		if got := c.mustAppend(red, fmt.Sprint(i)); got != sequence {
+			t.Fatalf("message %d was kept at %d, and again at %d", i, sequence, got)
+		}
+	}
+	if messages, end := c.history(red, v1.HistoryRequest{AtLeast: kept[len(kept)-1]}); len(messages) != len(kept) {
+		t.Errorf("%d messages, want %d: %+v", len(messages), len(kept), end)
+	}
+}
