@@ -28,9 +28,13 @@ const (
 // attempts is how often Ensure looks again when somebody else made or changed the stream at the same time.
 const attempts = 3
 
+// ErrResizing is returned when a stream has not the replicas that it should have: whoever changes them is at it, or has not come yet.
+var ErrResizing = errors.New("the stream's replicas are being changed")
+
 // Ensure makes the stream of a class with that many replicas, or changes the limits of the one that is there. It never touches the
 // replicas and the placement of one that is there, and writes nothing when nothing differs. js is the history account's. It fails with
-// ErrNoSpace when the servers refuse to reserve the class's bytes, and with the context's error when they do not answer.
+// ErrNoSpace when the servers refuse to reserve the class's bytes, with ErrResizing when limits differ and replicas as well, and with
+// the context's error when the servers do not answer.
 func Ensure(ctx context.Context, js jetstream.JetStream, class v1.Class, replicas int) error {
 	var err error
 	for range attempts {
@@ -58,6 +62,10 @@ func ensure(ctx context.Context, js jetstream.JetStream, class v1.Class, replica
 	want := limited(is, class)
 	if reflect.DeepEqual(is, want) {
 		return nil
+	}
+	// An update says all of a stream's configuration, replicas included: it would undo a change of those that was made since the look.
+	if is.Replicas != replicas {
+		return fmt.Errorf("%w: %d are there and %d are to be; the class's limits follow", ErrResizing, is.Replicas, replicas)
 	}
 	_, err = js.UpdateStream(ctx, want)
 	return spaceError(class, err)

@@ -77,7 +77,7 @@ func TestEnsure(t *testing.T) {
 		func(c *v1.Class) { c.Full = v1.FullRefuses }, func(c *v1.Class) { c.Full = v1.FullRolls },
 	} {
 		change(&class)
-		if err := Ensure(ctx, js, class, 3); err != nil {
+		if err := Ensure(ctx, js, class, 1); err != nil {
 			t.Errorf("%+v: %v", class, err)
 		}
 		is := mustConfig(t, js, "small")
@@ -108,8 +108,15 @@ func TestEnsureLeavesReplicasAndPlacement(t *testing.T) {
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	class.MaxMessagesPerRoom = 5
 	if err := Ensure(t.Context(), js, class, 1); err != nil {
+		t.Errorf("nothing is to be changed: %v", err)
+	}
+	class.MaxMessagesPerRoom = 5
+	expectError(t, Ensure(t.Context(), js, class, 1), ErrResizing)
+	if is := mustConfig(t, js, class.Name); is.Replicas != 3 || is.MaxMsgsPerSubject == 5 {
+		t.Errorf("while resized: %d replicas, %d messages", is.Replicas, is.MaxMsgsPerSubject)
+	}
+	if err := Ensure(t.Context(), js, class, 3); err != nil {
 		t.Fatal(err)
 	}
 	is := mustConfig(t, js, class.Name)
