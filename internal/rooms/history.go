@@ -204,15 +204,15 @@ func (s *Service) sendKept(reply string, m *nats.Msg) {
 	}
 }
 
-// endHistory is the last message of an answer.
+// endHistory is the last message of an answer. It has no body: by that the clients that there are know the end of many answers.
 func (s *Service) endHistory(reply string, answer v1.HistoryAnswer) {
 	s.counts.add(serviceHistory, outcomeOf(answer.Error))
-	body, err := json.Marshal(answer)
+	end, err := json.Marshal(answer)
 	if err != nil {
 		s.cfg.Logger.Error("an answer can't be encoded", "error", err)
 		return
 	}
-	m := nats.Msg{Subject: reply, Header: nats.Header{v1.HeaderEnd: {"1"}}, Data: body}
+	m := nats.Msg{Subject: reply, Header: nats.Header{v1.HeaderEnd: {string(end)}}}
 	if err := s.cfg.Clients.PublishMsg(&m); err != nil {
 		s.cfg.Logger.Debug("an answer was not sent", "error", err)
 	}

@@ -36,8 +36,12 @@ func (c *client) rooms(after string) (a v1.RoomsAnswer) {
 
 func errorOf(t testing.TB, m *nats.Msg) *v1.Error {
 	t.Helper()
+	answer := m.Data
+	if end := m.Header.Get(v1.HeaderEnd); end != "" {
+		answer = []byte(end)
+	}
 	var a struct{ Error *v1.Error }
-	if err := json.Unmarshal(m.Data, &a); err != nil {
+	if err := json.Unmarshal(answer, &a); err != nil {
 		t.Fatal(err)
 	}
 	return a.Error

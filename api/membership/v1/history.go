@@ -72,7 +72,8 @@ const (
 	// messages of a room have rising sequences, with gaps.
 	HeaderSequence = "Unibus-Sequence"
 	HeaderTime     = "Unibus-Time"
-	// HeaderEnd is set, to "1", on the last message of an answer of the history service, whose body is a HistoryAnswer.
+	// HeaderEnd is on the last message of an answer of the history service: a HistoryAnswer in JSON. That message has no body, so that
+	// clients which wait for an empty message wait for this one; a message that is kept may be empty, too, but has no such header.
 	HeaderEnd = "Unibus-End"
 	// On log.<room> these say where the message is, and which sequence the room's message before it has, 0 for none, so that a gap
 	// shows.
@@ -122,7 +123,7 @@ const (
 	MaxPageBytes = 4 << 20
 )
 
-// HistoryAnswer ends an answer: the messages of the page came before it, each as a message of its own, in the order of sequences.
+// HistoryAnswer ends an answer, in HeaderEnd: the messages of the page came before it, each as a message of its own, in the order of sequences.
 type HistoryAnswer struct {
 	// Messages is how many were sent.
 	Messages int `json:"messages"`
