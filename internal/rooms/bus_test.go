@@ -303,15 +303,11 @@ func (c *client) tryHistory(room string, body []byte) (messages []*nats.Msg, end
 		if err != nil {
 			return messages, end, err
 		}
-		answer := m.Header.Get(v1.HeaderEnd)
-		if answer == "" {
+		if m.Header.Get(v1.HeaderEnd) == "" {
 			messages = append(messages, m)
 			continue
 		}
-		if len(m.Data) > 0 {
-			return messages, end, fmt.Errorf("the end has a body: %q", m.Data)
-		}
-		if err := json.Unmarshal([]byte(answer), &end); err == nil && end.Messages != len(messages) {
+		if err := json.Unmarshal([]byte(m.Header.Get(v1.HeaderEnd)+string(m.Data)), &end); err == nil && end.Messages != len(messages) {
 			return messages, end, fmt.Errorf("%d messages came, the end says %d", len(messages), end.Messages)
 		}
 		return messages, end, err
