@@ -103,22 +103,30 @@ func (t *patient) watchElections(f func(subject string)) error {
 }
 
 // terms adds up the terms of all Raft groups on all nodes: a candidacy that wins nothing shows there too.
-func (t *patient) terms() (uint64, error) {
-	var sum uint64
-	for _, account := range []string{accountSystem, accountData} {
-		inbox := t.sys.NewInbox()
-		sub, err := t.sys.SubscribeSync(inbox)
+func (t *patient) terms() (sum uint64, err error) {
+	err = raftGroups(t.sys, len(t.nodes), []string{accountSystem, accountData}, func(_ string, term uint64) { sum += term })
+	if err == nil && sum == 0 {
+		err = errors.New("no server told the terms of its raft groups")
+	}
+	return sum, err
+}
+
+// raftGroups calls f for each Raft group of the accounts on each of so many servers.
+func raftGroups(sys *nats.Conn, servers int, accounts []string, f func(group string, term uint64)) error {
+	for _, account := range accounts {
+		inbox := sys.NewInbox()
+		sub, err := sys.SubscribeSync(inbox)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		defer sub.Unsubscribe()
-		if err := t.sys.PublishRequest("$SYS.REQ.SERVER.PING.RAFTZ", inbox, fmt.Appendf(nil, `{"account":%q}`, account)); err != nil {
-			return 0, err
+		if err := sys.PublishRequest("$SYS.REQ.SERVER.PING.RAFTZ", inbox, fmt.Appendf(nil, `{"account":%q}`, account)); err != nil {
+			return err
 		}
-		for range t.nodes {
+		for range servers {
 			m, err := sub.NextMsg(5 * time.Second)
 			if err != nil {
-				return 0, fmt.Errorf("raft groups of %s: %w", account, err)
+				return fmt.Errorf("raft groups of %s: %w", account, err)
 			}
 			var r struct {
 				Data map[string]map[string]struct {
@@ -126,17 +134,14 @@ func (t *patient) terms() (uint64, error) {
 				} `json:"data"`
 			}
 			if err := json.Unmarshal(m.Data, &r); err != nil {
-				return 0, fmt.Errorf("raft groups of %s: %w", account, err)
+				return fmt.Errorf("raft groups of %s: %w", account, err)
 			}
 			for _, groups := range r.Data {
-				for _, g := range groups {
-					sum += g.Term
+				for name, g := range groups {
+					f(name, g.Term)
 				}
 			}
 		}
 	}
-	if sum == 0 {
-		return 0, errors.New("no server told the terms of its raft groups")
-	}
-	return sum, nil
+	return nil
 }

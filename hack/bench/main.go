@@ -3,7 +3,9 @@
 // Command bench measures UniBus beside a stock nats-server of the same version, in one run on one machine: what else the
 // machine does hits both.
 //
-//	bench [flags] throughput|starts|grow|failover|calm|pictures ...
+//	bench [flags] part ...
+//
+// bench -h lists the parts.
 package main
 
 import (
@@ -27,12 +29,18 @@ type program struct {
 	starts      int // rounds of starts
 	calmFor     time.Duration
 	keys        int
+	users       int
+	removals    int
 	pictures    string
 	grown       int // clusters that the command line has made
 }
 
 func main() {
-	if err := run(); err != nil {
+	do := run
+	if len(os.Args) == 3 && os.Args[1] == workerPart {
+		do = func() error { return work(os.Args[2]) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -52,6 +60,9 @@ func run() error {
 	flag.IntVar(&p.keys, "keys", 10_000, "keys in the bucket before it grows")
 	flag.DurationVar(&p.calmFor, "calm", 10*time.Minute, "how long all cores are kept busy")
 	flag.StringVar(&p.pictures, "pictures", "docs", "folder for the pictures")
+	flag.IntVar(&p.users, "users", 10_000, "users, and rooms, where many are measured beside few, and connections of the storm")
+	flag.IntVar(&p.removals, "removals", 200, "removals of each kind")
+	flag.Usage = usage
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -94,22 +105,70 @@ func run() error {
 	return nil
 }
 
-func (p *program) part(ctx context.Context, name string, r *results) (err error) {
-	switch name {
-	case "throughput":
+// parts are what can be measured.
+var parts = []struct {
+	name, what string
+	run        func(p *program, ctx context.Context, r *results) error
+}{
+	{"throughput", "messages per second, beside stock", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Throughput, err = p.throughput(ctx)
-	case "starts":
+		return err
+	}},
+	{"starts", "time until a key is written, beside stock", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Starts, err = p.measureStarts(ctx)
-	case "grow":
+		return err
+	}},
+	{"grow", "one node becomes three under writes", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Grow, err = p.grow(ctx)
-	case "failover":
+		return err
+	}},
+	{"failover", "gaps that kills and planned stops leave, beside stock", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Failovers, r.Nursed, err = p.failovers(ctx)
-	case "calm":
+		return err
+	}},
+	{"calm", "elections with every core busy and nothing failing", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Calm, err = p.calm(ctx)
-	case "pictures":
-		err = p.draw(ctx)
-	default:
-		err = fmt.Errorf("there is no part %q", name)
+		return err
+	}},
+	{"revoke", "time until a removed user's connections are gone on three nodes, quiet and in a flood", func(p *program, ctx context.Context, r *results) (err error) {
+		r.Revocations, err = p.revocations(ctx)
+		return err
+	}},
+	{"logins", "connections per second with many users and with few, and beside static nkeys in stock", func(p *program, ctx context.Context, r *results) (err error) {
+		r.Logins, err = p.logins(ctx)
+		return err
+	}},
+	{"history", "appends and pages of history, beside a raw stream in stock", func(p *program, ctx context.Context, r *results) (err error) {
+		r.History, err = p.history(ctx)
+		return err
+	}},
+	{"memory", "what a user, a room, a member and a connection take; start and Raft groups with many rooms", func(p *program, ctx context.Context, r *results) (err error) {
+		r.Memory, err = p.memory(ctx)
+		return err
+	}},
+	{"storm", "bystanders while 10,000 clients come back from a killed node, and beside a flood and a slow consumer",
+		func(p *program, ctx context.Context, r *results) (err error) {
+			r.Storms, err = p.storms(ctx)
+			return err
+		}},
+	{"pictures", "draw a grow and a failover", func(p *program, ctx context.Context, _ *results) error { return p.draw(ctx) }},
+}
+
+func (p *program) part(ctx context.Context, name string, r *results) error {
+	for _, t := range parts {
+		if t.name == name {
+			return t.run(p, ctx, r)
+		}
 	}
-	return err
+	return fmt.Errorf("there is no part %q; -h lists them", name)
+}
+
+func usage() {
+	out := flag.CommandLine.Output()
+	fmt.Fprintln(out, "bench [flags] part ...\n\nParts:")
+	for _, t := range parts {
+		fmt.Fprintf(out, "  %-12s%s\n", t.name, t.what)
+	}
+	fmt.Fprintln(out, "\nFlags:")
+	flag.PrintDefaults()
 }

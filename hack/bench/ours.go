@@ -32,7 +32,8 @@ func (p *program) newOurs(name string, size int) (*bus, error) {
 		formation = "bootstrap"
 	}
 	for i := range size {
-		n := &node{name: fmt.Sprint("ours-", i), url: fmt.Sprintf("tls://127.0.0.1:%d", ports[4*i])}
+		n := &node{name: fmt.Sprint("ours-", i), url: fmt.Sprintf("tls://127.0.0.1:%d", ports[4*i]),
+			http: fmt.Sprintf("http://127.0.0.1:%d", ports[4*i+2])}
 		dir, err := w.folder(name, n.name)
 		if err != nil {
 			return nil, err

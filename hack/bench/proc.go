@@ -18,6 +18,7 @@ type node struct {
 	argv   []string
 	env    []string // beside the environment of the bench
 	url    string   // where clients connect
+	http   string   // where it tells of itself; only ours do
 	store  string   // folder with its data
 	log    string   // file with what it says
 	cmd    *exec.Cmd

@@ -28,6 +28,12 @@ type results struct {
 	// Nursed counts, by kind, the restarts that it took to make a cluster whole again after a failover; stock may need some.
 	Nursed map[string]int `json:"nursed,omitempty"`
 	Calm   *calmResult    `json:"calm,omitempty"`
+
+	Revocations []revokeRow   `json:"revocations,omitempty"`
+	Logins      []besideRow   `json:"logins,omitempty"`
+	History     []besideRow   `json:"history,omitempty"`
+	Memory      *memoryResult `json:"memory,omitempty"`
+	Storms      []stormRow    `json:"storms,omitempty"`
 }
 
 func newResults(stock string) (*results, error) {
@@ -60,7 +66,7 @@ func (r *results) held() bool {
 	for _, f := range r.Failovers {
 		ok = ok && f.Held
 	}
-	return ok && r.Nursed["ours"] == 0 && (r.Calm == nil || r.Calm.Held) && (r.Grow == nil || r.Grow.Missing == 0)
+	return ok && r.usersHeld() && r.Nursed["ours"] == 0 && (r.Calm == nil || r.Calm.Held) && (r.Grow == nil || r.Grow.Missing == 0)
 }
 
 // print writes the results as tables.
@@ -97,6 +103,7 @@ func (r *results) print(out io.Writer) error {
 		fmt.Fprintf(w, "\nall cores busy for %.0f s, no fault\t%d acknowledged\tlongest gap %.3f s\t%d elections, terms grew by %d\t%s\n",
 			c.Seconds, c.Acknowledged, c.LongestGap, c.Elections, c.Terms, word(c.Held))
 	}
+	r.printUsers(w)
 	return w.Flush()
 }
 

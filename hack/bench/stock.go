@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/natstest"
 )
 
@@ -45,12 +46,35 @@ jetstream {
     jetstream: enabled
     users: [ { nkey: {{.Data}} } ]
   }
-}
+{{if .Users}}  CLIENTS {
+    users: [
+{{range .Users}}      { nkey: {{.Key}}, permissions: { publish: [ {{.Publish}} ], subscribe: [ {{.Subscribe}} ] } }
+{{end}}    ]
+  }
+{{end}}}
 system_account: SYS
 `))
 
+// stockUser is a static user, with the subjects that it may use.
+type stockUser struct{ Key, Publish, Subscribe string }
+
 // newStock lays out a cluster of size stock servers; it starts nothing.
 func newStock(w *workshop, name string, size int) (*bus, error) {
+	return newStockUsers(w, name, size, 0)
+}
+
+// newStockUsers is newStock with so many static nkeys, of the same users that ours have, with the same rights.
+func newStockUsers(w *workshop, name string, size, users int) (*bus, error) {
+	var static []stockUser
+	for i := range users {
+		p, err := newPerson(i)
+		if err != nil {
+			return nil, err
+		}
+		publish, subscribe := v1.Grants(p.key, map[string]v1.Role{roomID(i): v1.RoleMember})
+		list := func(subjects []string) string { return `"` + strings.Join(subjects, `", "`) + `"` }
+		static = append(static, stockUser{p.key, list(publish), list(subscribe)})
+	}
 	b := &bus{label: "stock", login: func(account string) []nats.Option {
 		return []nats.Option{w.keys[account].option(), nats.Secure(w.clientTLS())}
 	}}
@@ -73,7 +97,8 @@ func newStock(w *workshop, name string, size int) (*bus, error) {
 			store: filepath.Join(dir, "store"), log: filepath.Join(dir, "log")}
 		var text strings.Builder
 		err = stockConfig.Execute(&text, map[string]any{"Name": n.name, "Client": ports[i], "Route": ports[size+i], "Routes": routes,
-			"Files": w.files, "Store": n.store, "System": w.keys[accountSystem].public, "Data": w.keys[accountData].public})
+			"Files": w.files, "Store": n.store, "System": w.keys[accountSystem].public, "Data": w.keys[accountData].public,
+			"Users": static})
 		if err != nil {
 			return nil, err
 		}

@@ -97,6 +97,8 @@ func (w *workshop) folder(parts ...string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-func (w *workshop) clientTLS() *tls.Config {
-	return &tls.Config{RootCAs: w.roots, MinVersion: tls.VersionTLS12}
+func (w *workshop) clientTLS() *tls.Config { return trust(w.roots) }
+
+func trust(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }

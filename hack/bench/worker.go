@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// workerPart is the argument that makes this program a process of clients, which the others start.
+const workerPart = "worker"
+
+// task is what a worker does until its standard input ends.
+type task struct {
+	// URLs are the nodes, in the order in which a client tries them. A flood has connections to each.
+	URLs []string
+	CA   string
+	// Clients are persons by number, from the first to before the last, who connect, subscribe to their rooms, and come back at once.
+	First, Last int
+	// Flood makes the first person publish as fast as it can, to the room of its number: live by each node, and to its history by the first.
+	Flood bool
+	// Appends is how many of the flood's appends are in flight, 0 for none.
+	Appends int
+	// Payload is the size of the flood's messages in bytes.
+	Payload int
+}
+
+// tally is what a worker says of itself, again and again.
+type tally struct {
+	Connected int64 // now
+	Lost      int64 // connections that ended
+	Returned  int64 // connections that came back
+	Refused   int64 // attempts that failed, but for lost ones that came back by themselves
+	Live      int64 // messages published
+	Appended  int64 // messages kept
+	Turned    int64 // messages refused
+}
+
+// worker is the process's own side.
+type worker struct {
+	task
+	roots *x509.CertPool
+	mu    sync.Mutex
+	tally
+}
+
+// work is the whole program of a worker.
+func work(text string) error {
+	w := &worker{roots: x509.NewCertPool()}
+	if err := json.Unmarshal([]byte(text), &w.task); err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(w.CA)
+	if err != nil {
+		return err
+	}
+	w.roots.AppendCertsFromPEM(ca)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); stop() }() // the parent closes it, by its own end at the latest
+	if w.Flood {
+		if err := w.flood(ctx); err != nil {
+			return err
+		}
+	} else {
+		go w.gather(ctx)
+	}
+	out := json.NewEncoder(os.Stdout)
+	for ; ctx.Err() == nil; pause(ctx, 100*time.Millisecond) {
+		w.mu.Lock()
+		t := w.tally
+		w.mu.Unlock()
+		if err := out.Encode(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) add(field *int64, n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*field += n
+}
+
+func (w *worker) connect(who person, urls []string, opts ...nats.Option) (*nats.Conn, error) {
+	opts = append(append(who.options(), nats.Secure(trust(w.roots)), nats.DontRandomize(), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreAuthErrorAbort()), opts...)
+	return nats.Connect(strings.Join(urls, ","), opts...)
+}
+
+// gather connects all clients, a few at a time.
+func (w *worker) gather(ctx context.Context) {
+	numbers := make(chan int)
+	for range 8 {
+		go func() {
+			for i := range numbers {
+				for !w.join(i) && ctx.Err() == nil {
+					w.add(&w.Refused, 1)
+					pause(ctx, 50*time.Millisecond)
+				}
+			}
+		}()
+	}
+	for i := w.First; i < w.Last; i++ {
+		numbers <- i
+	}
+}
+
+func (w *worker) join(number int) bool {
+	who, err := newPerson(number)
+	if err != nil {
+		return false
+	}
+	urls := append([]string(nil), w.URLs...)
+	if n := len(urls); n > 2 && number%2 == 1 {
+		urls[n-1], urls[n-2] = urls[n-2], urls[n-1] // half of them flee to another
+	}
+	nc, err := w.connect(who, urls,
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { w.add(&w.Connected, -1); w.add(&w.Lost, 1) }),
+		nats.ReconnectHandler(func(*nats.Conn) { w.add(&w.Connected, 1); w.add(&w.Returned, 1) }))
+	if err != nil {
+		return false
+	}
+	w.add(&w.Connected, 1)
+	if nc.ConnectedUrl() != urls[0] { // all of them begin at the same node
+		nc.Close()
+		return false
+	}
+	_, err = nc.Subscribe(v1.RoomSubjects(roomID(number)), func(*nats.Msg) {})
+	return err == nil
+}
+
+// flood publishes without end; what it publishes is read by the same process.
+func (w *worker) flood(ctx context.Context) error {
+	who, err := newPerson(w.First)
+	if err != nil {
+		return err
+	}
+	room, data := roomID(w.First), make([]byte, w.Payload)
+	for _, url := range w.URLs {
+		from, err := w.connect(who, []string{url})
+		if err != nil {
+			return err
+		}
+		to, err := w.connect(who, []string{url})
+		if err != nil {
+			return err
+		}
+		w.add(&w.Connected, 2)
+		if _, err := to.Subscribe(v1.RoomSubjects(room), func(*nats.Msg) {}); err != nil {
+			return err
+		}
+		go func() {
+			for ctx.Err() == nil {
+				const burst = 100
+				for range burst {
+					_ = from.Publish(v1.RoomSubject(room, who.key, "flood"), data) // while it is away, its buffer may be full
+				}
+				w.add(&w.Live, burst)
+			}
+		}()
+	}
+	if w.Appends == 0 {
+		return nil
+	}
+	nc, err := w.connect(who, w.URLs[:1])
+	if err != nil {
+		return err
+	}
+	w.add(&w.Connected, 1)
+	p, err := newPump(nc, v1.AppendSubject(who.key, room), w.Appends, data)
+	if err != nil {
+		return err
+	}
+	p.lenient = true
+	go func() {
+		for ctx.Err() == nil {
+			n, err := p.run(ctx, time.Second)
+			bad := p.refused.Swap(0)
+			w.add(&w.Appended, int64(n)-bad)
+			w.add(&w.Turned, bad)
+			if err != nil {
+				slog.Error("appends end", "error", err)
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+// hand is the parent's side of a worker.
+type hand struct {
+	cmd    *exec.Cmd
+	in     io.Closer
+	latest atomic.Pointer[tally]
+	ended  chan struct{}
+}
+
+// hire starts a worker. It ends with the bench, or when it is let go.
+func (p *program) hire(t task) (*hand, error) {
+	t.CA = p.shop.files.CA
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	h := &hand{cmd: exec.Command(self, workerPart, string(text)), ended: make(chan struct{})}
+	h.latest.Store(&tally{})
+	h.cmd.Stderr = os.Stderr
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if h.in, err = h.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start a worker: %w", err)
+	}
+	go func() {
+		defer close(h.ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if t := new(tally); json.Unmarshal(lines.Bytes(), t) == nil {
+				h.latest.Store(t)
+			}
+		}
+		_ = h.cmd.Wait() // how it ended it has said
+	}()
+	return h, nil
+}
+
+// release ends workers.
+func release(hands ...*hand) {
+	for _, h := range hands {
+		h.in.Close()
+	}
+	for _, h := range hands {
+		select {
+		case <-h.ended:
+		case <-time.After(10 * time.Second):
+			_ = h.cmd.Process.Kill()
+			<-h.ended
+		}
+	}
+}
+
+// sum adds up what workers said last.
+func sum(hands []*hand) (s tally) {
+	for _, h := range hands {
+		t := h.latest.Load()
+		s.Connected, s.Lost, s.Returned, s.Refused = s.Connected+t.Connected, s.Lost+t.Lost, s.Returned+t.Returned, s.Refused+t.Refused
+		s.Live, s.Appended = s.Live+t.Live, s.Appended+t.Appended
+		s.Turned += t.Turned
+	}
+	return s
+}
