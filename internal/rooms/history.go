@@ -147,10 +147,10 @@ type page struct {
 	more       bool
 }
 
-// shows says whether the page itself proves that its replica had what the request demands. One that is followed by more lacks
-// nothing, except that the newest n are those before what is demanded only if they lead up to it.
+// shows says whether the page itself proves that its replica had what the request demands. One that begins after that has nothing of
+// it, and one that is followed by more lacks nothing, except that the newest n are those before what is demanded only if they lead up to it.
 func (p page) shows(r v1.HistoryRequest) bool {
-	return p.last >= r.AtLeast || p.more && len(p.messages) < r.Last || p.more && r.Last == 0
+	return r.From > r.AtLeast || p.last >= r.AtLeast || p.more && len(p.messages) < r.Last || p.more && r.Last == 0
 }
 
 // page reads once, from whichever replica answers.

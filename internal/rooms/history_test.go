@@ -93,6 +93,7 @@ func TestHistoryPages(t *testing.T) {
 		{"last of more than there are", v1.HistoryRequest{Last: 1000}, 0, 20, 40, false},
 		{"last, in pages", v1.HistoryRequest{Last: 10, Limit: 4}, 10, 4, 28, true},
 		{"at least own", v1.HistoryRequest{AtLeast: 39}, 0, 20, 40, false},
+		{"from after what it must know", v1.HistoryRequest{From: 40, AtLeast: 39}, 0, 0, 40, false},
 		{"at least what is in another room", v1.HistoryRequest{AtLeast: 40, Last: 2}, 18, 2, 40, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
