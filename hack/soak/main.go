@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command soak grows and shrinks clusters of real processes under load, while faults that are drawn from a seed befall them,
-// and reads every acknowledged write back from each replica.
+// and reads every acknowledged write back from each replica. Meanwhile users come and go, speak, append and follow in rooms that they are put
+// into and out of at random, and everything that reaches them is judged by what they may have.
 //
 // The last line of its output is
 //
 //	soak: rounds N acknowledged N lost N duplicated N longest-gap-ms N longest-gap-planned-ms N
 //
-// and the exit status is 1 when a write is lost or stored twice, when a writer waited for more than a second in a step without a
-// fault, when a cluster that nobody changed was not in true sync 15 seconds after the heal of a cut, or when a step does not end; 2 when the soak is
-// used wrongly.
+// and the exit status is 1 when a write is lost or stored twice, when something reached a user who may not have it or was refused to
+// one who may, when a writer waited for more than a second in a step without a fault, when a cluster that nobody changed was not in
+// true sync 15 seconds after the heal of a cut, or when a step does not end; 2 when the soak is used wrongly.
 package main
 
 import (

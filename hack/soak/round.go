@@ -39,6 +39,9 @@ func (s *soak) round(ctx context.Context, r Round) error {
 	case diskLost, disksSwapped, diskOld, diskBack:
 		s.unread() // a name may have another disk now
 	}
+	if err := s.calm(ctx); err != nil {
+		return err
+	}
 	if err := s.verify(ctx); err != nil {
 		return err
 	}
@@ -168,7 +171,10 @@ func (s *soak) renew(ctx context.Context, r Round) error {
 	if err := s.change(ctx, "create", 1, r.Create); err != nil {
 		return err
 	}
-	return s.employ(ctx, load.Stream{Name: "SOAK"}, load.Stream{Name: "KV_soak"})
+	if err := s.employ(ctx, load.Stream{Name: "SOAK"}, load.Stream{Name: "KV_soak"}); err != nil {
+		return err
+	}
+	return s.gather(ctx)
 }
 
 // begin starts nodes on empty disks.
@@ -181,7 +187,7 @@ func (s *soak) begin(ctx context.Context) error {
 	}
 	s.doors = cut.New()
 	var err error
-	if s.bus, err = bus.New(ctx, bus.Config{Dir: s.lifeDir(), Bin: s.cfg.Bin, Places: places, Doors: s.doors}); err != nil {
+	if s.bus, err = bus.New(ctx, bus.Config{Dir: s.lifeDir(), Bin: s.cfg.Bin, Places: places, Doors: s.doors, Extra: cutOff}); err != nil {
 		return err
 	}
 	for _, p := range s.bus.Places {
@@ -208,6 +214,9 @@ func (s *soak) retire(ctx context.Context) error {
 	s.rest()
 	s.unread()
 	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	if err := s.disband(ctx); err != nil {
 		return err
 	}
 	s.tally()
@@ -245,7 +254,10 @@ func (s *soak) verify(ctx context.Context) error {
 		told = append(told, fmt.Sprintf("%s %d messages on %d replicas", w.stream.Name, v.Read, len(v.Replicas)))
 	}
 	s.say("  read back in %v: %s; lost %d duplicated %d", time.Since(began).Round(time.Millisecond), strings.Join(told, ", "), s.sums.Lost, s.sums.Duplicated)
-	return s.intact()
+	if err := s.intact(); err != nil {
+		return err
+	}
+	return s.hearCrowd(ctx)
 }
 
 // readBack reads a stream back from all members, and tells and counts what is wrong with it.

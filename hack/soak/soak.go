@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/unibus/unibus/internal/e2e/bus"
+	"github.com/unibus/unibus/internal/e2e/crowd"
 	"github.com/unibus/unibus/internal/e2e/cut"
 	"github.com/unibus/unibus/internal/e2e/load"
 	"github.com/unibus/unibus/internal/e2e/proc"
@@ -86,13 +87,15 @@ type soak struct {
 	ledger *load.Ledger
 	doors  *cut.Network
 	sums   Sums
+	people crowd.Findings // of crowds that are finished
 	reads  load.Reads
 
 	bus   *bus.Bus // nil before the first round
 	work  []*work
-	lives int // clusters so far
-	size  int // that the cluster has
-	wish  int // that it has at the end of the step under way
+	crowd *crowd.Crowd // nil while there are no users
+	lives int          // clusters so far
+	size  int          // that the cluster has
+	wish  int          // that it has at the end of the step under way
 
 	mended chan error // what is measured since a heal; nil when nothing is
 
@@ -172,6 +175,8 @@ func (s *soak) judge() error {
 		return fmt.Errorf("%d acknowledged writes are lost", sums.Lost)
 	case sums.Duplicated > 0:
 		return fmt.Errorf("%d writes are stored twice", sums.Duplicated)
+	case s.findings().Bad():
+		return fmt.Errorf("users: %w", errCrowd)
 	case !s.cfg.Raced && sums.LongestPlanned > maxPlannedGap:
 		return fmt.Errorf("no write was acknowledged for %v in a step without a fault, at most %v is allowed", sums.LongestPlanned, maxPlannedGap)
 	}
@@ -181,7 +186,7 @@ func (s *soak) judge() error {
 // tally is the sums so far.
 func (s *soak) tally() Sums {
 	all, planned := s.ledger.Longest(s.began)
-	s.sums.Acknowledged = s.ledger.Acknowledged()
+	s.sums.Acknowledged = s.ledger.Acknowledged() + s.findings().Kept
 	s.sums.LongestGap, s.sums.LongestPlanned = max(s.sums.LongestGap, all.Length()), max(s.sums.LongestPlanned, planned.Length())
 	return s.sums
 }
@@ -189,7 +194,11 @@ func (s *soak) tally() Sums {
 // end stops everything.
 func (s *soak) end() {
 	s.rest()
+	if s.crowd != nil {
+		s.dissolve()
+	}
 	s.tally()
+	s.say("users: %+v", s.people)
 	if s.bus != nil {
 		s.bus.Close()
 	}

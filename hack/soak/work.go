@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/e2e/crowd"
 	"github.com/unibus/unibus/internal/e2e/load"
 )
 
@@ -35,10 +37,14 @@ func (s *soak) unread() {
 	}
 }
 
+// streams are all that have to be in sync.
 func (s *soak) streams() []load.Stream {
 	var all []load.Stream
 	for _, w := range s.work {
 		all = append(all, w.stream)
+	}
+	if s.crowd != nil {
+		all = append(all, load.Stream{Name: v1.HistoryStream(crowd.Class)})
 	}
 	return all
 }
@@ -55,6 +61,9 @@ func (s *soak) connector() func() (*nats.Conn, error) {
 // spread has writers and readers connect anew, to all members alike. Else all stay where they went while the founder was alone, which
 // never leaves, and nobody feels what it is like when one's node goes.
 func (s *soak) spread() error {
+	if s.crowd != nil {
+		s.crowd.Spread()
+	}
 	writers, readers := s.connector(), s.connector()
 	for _, w := range s.work {
 		if w.writers != nil {

@@ -167,14 +167,30 @@ func (b *Bus) Connect(account string, first int) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("operator key: %w", err)
 	}
-	nc, err := nats.Connect(strings.Join(b.URLs(first), ","), nats.Nkey(pub, b.operator.Sign), nats.UserInfo(account, ""),
-		nats.Secure(b.clients), nats.DontRandomize(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.IgnoreDiscoveredServers(), nats.Timeout(2*time.Second), nats.PingInterval(5*time.Second), nats.IgnoreAuthErrorAbort(),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := b.connect(first, nats.Nkey(pub, b.operator.Sign), nats.UserInfo(account, ""))
 	if err != nil {
 		return nil, fmt.Errorf("connect to account %s: %w", account, err)
 	}
 	return nc, nil
+}
+
+// ConnectUser returns a connection of a user, by the first place that answers, the given one tried first.
+func (b *Bus) ConnectUser(key nkeys.KeyPair, first int, opts ...nats.Option) (*nats.Conn, error) {
+	pub, err := key.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("key of a user: %w", err)
+	}
+	nc, err := b.connect(first, append(opts, nats.Nkey(pub, key.Sign))...)
+	if err != nil {
+		return nil, fmt.Errorf("connect as user %s: %w", pub, err)
+	}
+	return nc, nil
+}
+
+func (b *Bus) connect(first int, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(strings.Join(b.URLs(first), ","), append([]nats.Option{nats.Secure(b.clients), nats.DontRandomize(), nats.MaxReconnects(-1),
+		nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreDiscoveredServers(), nats.PingInterval(5 * time.Second),
+		nats.IgnoreAuthErrorAbort(), nats.Timeout(2 * time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}, opts...)...)
 }
 
 // Running are the places whose process runs.
