@@ -19,6 +19,8 @@ LINT         := .cache/golangci-lint-$(LINT_VERSION)
 # Stock nats-server of the version that is embedded, built from the same module and with the same dependencies.
 NATS_VERSION := $(shell awk '$$1 == "github.com/nats-io/nats-server/v2" {print $$2}' go.mod)
 STOCK        := .cache/nats-server-$(NATS_VERSION)-$(shell $(GO) env GOVERSION)
+# Clients that tests use as they come; go.mod, package.json and their lock files name the versions.
+CLIENTS      := internal/e2e/testdata/clients
 
 .PHONY: help
 help: ## Show this help
@@ -59,8 +61,20 @@ verify-format:
 verify-generate:
 	@hack/unchanged.sh $(MAKE) --no-print-directory generate
 
+.PHONY: clients
+clients: .cache/clients/nats .cache/clients/node_modules/.package-lock.json ## Get the clients of others that tests use: nats, and an npm package
+
+# Built once for each version: it takes a minute or two.
+.cache/clients/nats: $(CLIENTS)/go.mod $(CLIENTS)/go.sum
+	$(GO) build -C $(CLIENTS) -v -o $(abspath $@) github.com/nats-io/natscli/nats
+
+.cache/clients/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	mkdir -p .cache/clients
+	cp $^ .cache/clients
+	npm ci --prefix .cache/clients
+
 .PHONY: test
-test: ## Run all tests with the race detector (TESTFLAGS='-run X' narrows)
+test: clients ## Run all tests with the race detector (TESTFLAGS='-run X' narrows)
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
 
 .PHONY: model

@@ -69,6 +69,9 @@ func (p *pki) issue() error {
 	return nil
 }
 
+// CA is a file with the CAs of the nodes' certificates, which clients trust.
+func (b *Bus) CA() string { return b.pki.files(command).CA }
+
 // client trusts what is trusted now, whenever it connects.
 func (p *pki) client() *tls.Config {
 	return &tls.Config{
