@@ -45,5 +45,8 @@ func holderName(b []byte) string {
 	return "pid unknown"
 }
 
-// release gives the folder up.
-func (l *lock) release() error { return l.f.Close() }
+// release gives the folder up. Closing alone would leave it locked while a process that was forked meanwhile, and has not become
+// another program yet, holds a copy of the file.
+func (l *lock) release() error {
+	return errors.Join(unix.Flock(int(l.f.Fd()), unix.LOCK_UN), l.f.Close())
+}
