@@ -31,7 +31,11 @@ type besideRow struct {
 
 // beside measures two in alternating pairs. The bound is of the least ratio, 0 for none, and is held if the interval's lower end is.
 func (p *program) beside(ctx context.Context, what, other string, least float64, a, b func(context.Context) (float64, error)) (besideRow, error) {
-	r, err := p.alternate(ctx, a, b)
+	most := p.most
+	if least == 0 {
+		most = p.least // what is told need not be as sure
+	}
+	r, err := p.alternate(ctx, most, a, b)
 	if err != nil {
 		return besideRow{}, fmt.Errorf("%s beside %s: %w", what, other, err)
 	}

@@ -209,7 +209,7 @@ func (p *program) flood(ctx context.Context, b *bus, payload int) (*hand, error)
 	if err != nil {
 		return nil, err
 	}
-	err = until(ctx, "the flood", time.Minute, 50*time.Millisecond, func() bool { t := sum([]*hand{h}); return t.Live > 10_000 && t.Appended > 100 })
+	err = until(ctx, "the flood", time.Minute, 50*time.Millisecond, func() bool { t := sum([]*hand{h}); return t.Live > 10_000 && t.Appended+t.Turned > 0 })
 	if err != nil {
 		release(h)
 	}
@@ -247,12 +247,12 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 			return r, err
 		}
 		for range held {
-			nc, err := v.enter(who, n, closed)
+			conns, err := v.await(ctx, who, []*node{n}, closed)
 			if err != nil {
 				return r, err
 			}
-			defer nc.Close()
-			if ends++; !subscribes(nc) {
+			defer conns[0].Close()
+			if ends++; !subscribes(conns[0]) {
 				return r, fmt.Errorf("%s does not let %s listen any more", n.name, who.name)
 			}
 		}
@@ -260,12 +260,12 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 		if idleToo {
 			opts, ends = []nats.Option{closed}, ends+1
 		}
-		nc, err := v.enter(who, n, opts...)
+		conns, err := v.await(ctx, who, []*node{n}, opts...)
 		if err != nil {
 			return r, err
 		}
-		defer nc.Close()
-		idle = append(idle, nc)
+		defer conns[0].Close()
+		idle = append(idle, conns[0])
 	}
 	v.clock.reset()
 	if err := insist(ctx, membership.ErrNotFound, func() error { return remove(ctx, who) }); err != nil {

@@ -57,7 +57,7 @@ func (p *program) pairs(ctx context.Context, name string, size int, loads []work
 		if err != nil {
 			return nil, fmt.Errorf("%s on stock: %w", l.name, err)
 		}
-		row, err := p.alternate(ctx, a, b)
+		row, err := p.alternate(ctx, p.most, a, b)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
@@ -72,13 +72,13 @@ func (p *program) pairs(ctx context.Context, name string, size int, loads []work
 // neither. Every other pair is turned round.
 var turns = []int{0, 1, 1, 0}
 
-// alternate measures pairs until the interval of the median ratio is narrow, at least p.least and at most p.most.
-func (p *program) alternate(ctx context.Context, ours, stock func(context.Context) (float64, error)) (pairRow, error) {
+// alternate measures pairs until the interval of the median ratio is narrow, at least p.least and at most so many.
+func (p *program) alternate(ctx context.Context, most int, ours, stock func(context.Context) (float64, error)) (pairRow, error) {
 	measure := []func(context.Context) (float64, error){ours, stock}
 	var rates [2][]float64
 	var ratios []float64
 	row := pairRow{}
-	for i := -1; i < p.most; i++ { // the pair -1 warms up and does not count
+	for i := -1; i < most; i++ { // the pair -1 warms up and does not count
 		var r [2]float64
 		for _, turn := range turns {
 			k := (i + 1 + turn) % 2

@@ -185,24 +185,33 @@ func (w *worker) flood(ctx context.Context) error {
 		return err
 	}
 	w.add(&w.Connected, 1)
-	p, err := newPump(nc, v1.AppendSubject(who.key, room), w.Appends, data)
-	if err != nil {
-		return err
-	}
-	p.lenient = true
 	go func() {
 		for ctx.Err() == nil {
-			n, err := p.run(ctx, time.Second)
-			bad := p.refused.Swap(0)
-			w.add(&w.Appended, int64(n)-bad)
-			w.add(&w.Turned, bad)
-			if err != nil {
-				slog.Error("appends end", "error", err)
-				return
+			if err := w.append(ctx, nc, v1.AppendSubject(who.key, room), data); ctx.Err() == nil {
+				slog.Warn("appends begin anew", "error", err)
 			}
 		}
 	}()
 	return nil
+}
+
+// append appends until the context ends or messages are not answered any more.
+func (w *worker) append(ctx context.Context, nc *nats.Conn, subject string, data []byte) error {
+	p, err := newPump(nc, subject, w.Appends, data)
+	if err != nil {
+		return err
+	}
+	defer p.sub.Unsubscribe()
+	p.lenient = true
+	for {
+		n, err := p.run(ctx, time.Second)
+		bad := p.refused.Swap(0)
+		w.add(&w.Appended, max(0, int64(n)-bad))
+		w.add(&w.Turned, bad)
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // hand is the parent's side of a worker.
