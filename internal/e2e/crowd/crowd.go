@@ -48,6 +48,7 @@ type Crowd struct {
 	began time.Time
 	*judge
 	op    *nats.Conn
+	js    jetstream.JetStream
 	store *membership.Store
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -79,7 +80,7 @@ func Start(ctx context.Context, c Config) (*Crowd, error) {
 		return nil, err
 	}
 	m := NewModel(c.Bounds)
-	w := &Crowd{cfg: c, began: time.Now(), judge: &judge{Model: m, say: c.Say}, op: op, store: store, turn: make(chan struct{}, 1),
+	w := &Crowd{cfg: c, began: time.Now(), judge: &judge{Model: m, say: c.Say}, op: op, js: js, store: store, turn: make(chan struct{}, 1),
 		draws: rand.New(rand.NewPCG(c.Seed, 0x63726f7764)), acks: map[string]map[string]uint64{}}
 	directing, stop := context.WithCancel(context.Background())
 	w.stop = stop

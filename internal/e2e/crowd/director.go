@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -73,7 +72,7 @@ func (c *Crowd) shift(ctx context.Context, u *user, r room) error {
 	is := c.Now(Pair{u.key, r.id})
 	if is != None && c.draws.IntN(2) == 0 {
 		return c.made(ctx, None, "removal of "+u.name+" from "+r.name, []Pair{{u.key, r.id}}, func(ctx context.Context) error {
-			return allow(c.store.RemoveMember(ctx, r.name, u.key, 0), membership.ErrNotFound)
+			return c.settle(ctx, membership.ErrNotFound, func() error { return c.store.RemoveMember(ctx, r.name, u.key, 0) })
 		})
 	}
 	level, role := Write, []v1.Role{v1.RoleMember, v1.RoleAdmin}[c.draws.IntN(2)]
@@ -87,14 +86,21 @@ func (c *Crowd) grant(ctx context.Context, u *user, r room, in bool, level Level
 	what := fmt.Sprintf("role of %s in %s: %s", u.name, r.name, role)
 	return c.made(ctx, level, what, []Pair{{u.key, r.id}}, func(ctx context.Context) error {
 		if !in { // that it is there can only be by an attempt before, which was not answered
-			_, err := c.store.PutMember(ctx, r.name, u.key, role, 0)
-			return allow(err, membership.ErrExists)
+			return c.settle(ctx, membership.ErrExists, func() error {
+				_, err := c.store.PutMember(ctx, r.name, u.key, role, 0)
+				return err
+			})
 		}
-		is, err := c.store.GetMember(ctx, r.name, u.key)
-		if err == nil && is.Value.Role != role {
-			_, err = c.store.PutMember(ctx, r.name, u.key, role, is.Revision)
-		}
-		return err
+		return c.settle(ctx, errSame, func() error {
+			is, err := c.store.GetMember(ctx, r.name, u.key)
+			if err == nil && is.Value.Role == role {
+				return errSame
+			}
+			if err == nil {
+				_, err = c.store.PutMember(ctx, r.name, u.key, role, is.Revision)
+			}
+			return err
+		})
 	})
 }
 
@@ -134,8 +140,10 @@ func (c *Crowd) admit(ctx context.Context, i int) error {
 	}
 	c.mu.Unlock()
 	return c.made(ctx, Read, "creation of "+name, []Pair{{User: u.key}}, func(ctx context.Context) error {
-		_, err := c.store.CreateUser(ctx, v1.User{Name: name, Key: u.key})
-		return allow(err, membership.ErrExists)
+		return c.settle(ctx, membership.ErrExists, func() error {
+			_, err := c.store.CreateUser(ctx, v1.User{Name: name, Key: u.key})
+			return err
+		})
 	})
 }
 
@@ -147,8 +155,10 @@ func (c *Crowd) demolish(ctx context.Context, k int) error {
 		pairs = append(pairs, Pair{u.key, r.id})
 	}
 	return c.made(ctx, None, "deletion of "+r.name, pairs, func(ctx context.Context) error {
-		_, err := c.store.MarkDeleting(ctx, r.name, 0)
-		return allow(err, membership.ErrNotFound)
+		return c.settle(ctx, membership.ErrNotFound, func() error {
+			_, err := c.store.MarkDeleting(ctx, r.name, 0)
+			return err
+		})
 	})
 }
 
@@ -160,8 +170,8 @@ func (c *Crowd) build(ctx context.Context, k int) error {
 		made, err := c.store.CreateRoom(ctx, r.name, r.class)
 		if errors.Is(err, membership.ErrExists) { // by an attempt before, or it is being deleted
 			made, err = c.store.GetRoom(ctx, r.name)
-			if err == nil && made.Value.Deleting {
-				err = errors.New("the room before is still being deleted")
+			if err == nil && (made.Value.Deleting || made.Value.ID == r.dead) {
+				err = errors.New("the room before is not gone yet")
 			}
 		}
 		r.id = made.Value.ID
@@ -189,8 +199,10 @@ func (c *Crowd) build(ctx context.Context, k int) error {
 
 func (c *Crowd) putClass(ctx context.Context, class v1.Class) error {
 	return c.insist(ctx, "history class", func(ctx context.Context) error {
-		_, err := c.store.PutClass(ctx, class, 0)
-		return allow(err, membership.ErrExists)
+		return c.settle(ctx, membership.ErrExists, func() error {
+			_, err := c.store.PutClass(ctx, class, 0)
+			return err
+		})
 	})
 }
 
@@ -235,9 +247,20 @@ func (c *Crowd) note(doing string) {
 	c.doing = doing
 }
 
-// allow takes an error for none where it says that all is as it was wished.
-func allow(err error, fine ...error) error {
-	if slices.ContainsFunc(fine, func(f error) bool { return errors.Is(err, f) }) {
+// errSame says that there is nothing to change.
+var errSame = errors.New("it is so already")
+
+// settle does something, and takes an error for none that says that all is as it was wished, by an attempt before. Who holds itself for a
+// bucket's leader, and is cut off, says that of what is long past; so the same is asked again after a quorum has been heard.
+func (c *Crowd) settle(ctx context.Context, fine error, do func() error) error {
+	err := do()
+	if !errors.Is(err, fine) {
+		return err
+	}
+	if _, lone := c.js.Publish(ctx, "$KV."+v1.BucketMembers+"."+v1.HeartbeatKey, nil); lone != nil {
+		return fmt.Errorf("%w, says somebody without a quorum: %w", err, lone)
+	}
+	if err = do(); errors.Is(err, fine) {
 		return nil
 	}
 	return err
