@@ -53,8 +53,17 @@ func (b *bridge) Warnf(format string, v ...any) {
 	b.say(slog.LevelWarn, format, v...)
 }
 
-// Errorf implements server.Logger.
-func (b *bridge) Errorf(format string, v ...any) { b.say(slog.LevelError, format, v...) }
+// ofClient is in what the server says of a connection of a client.
+const ofClient = " - cid:"
+
+// Errorf implements server.Logger. What strangers are refused is an error to the server: they could fill a disk with it.
+func (b *bridge) Errorf(format string, v ...any) {
+	if strings.Contains(format, ofClient) {
+		b.say(slog.LevelDebug, format, v...)
+		return
+	}
+	b.say(slog.LevelError, format, v...)
+}
 
 // Fatalf implements server.Logger. The server goes on after it, into a state that it never expected.
 func (b *bridge) Fatalf(format string, v ...any) {
