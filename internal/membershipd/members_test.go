@@ -22,7 +22,8 @@ type testUser struct {
 	pair nkeys.KeyPair
 }
 
-func mustUser(t *testing.T, store *membership.Store, name string) testUser {
+// mustStranger has a key that no node knows.
+func mustStranger(t *testing.T) testUser {
 	t.Helper()
 	pair, err := nkeys.CreateUser()
 	if err != nil {
@@ -32,16 +33,22 @@ func mustUser(t *testing.T, store *membership.Store, name string) testUser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.CreateUser(t.Context(), v1.User{Name: name, Key: key}); err != nil {
+	return testUser{key, pair}
+}
+
+func mustUser(t *testing.T, store *membership.Store, name string) testUser {
+	t.Helper()
+	u := mustStranger(t)
+	if _, err := store.CreateUser(t.Context(), v1.User{Name: name, Key: u.key}); err != nil {
 		t.Fatal(err)
 	}
-	return testUser{key, pair}
+	return u
 }
 
 // connect tries once.
 func (u testUser) connect(n *testNode, opts ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect(n.formation.Server().ClientURL(), append(opts, nats.Nkey(u.key, u.pair.Sign), nats.CustomInboxPrefix(v1.InboxPrefix(u.key)),
-		nats.NoReconnect())...)
+	return nats.Connect(n.formation.Server().ClientURL(), append([]nats.Option{nats.Nkey(u.key, u.pair.Sign), nats.CustomInboxPrefix(v1.InboxPrefix(u.key)),
+		nats.NoReconnect()}, opts...)...)
 }
 
 // mustConnect connects as soon as the node knows the user.

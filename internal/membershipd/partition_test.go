@@ -33,13 +33,17 @@ type cutCluster struct {
 	links map[[2]int]*wire
 }
 
-func mustCutCluster(t *testing.T) *cutCluster {
+// mustCutCluster starts them; change may be nil.
+func mustCutCluster(t *testing.T, change func(i int, p *plan)) *cutCluster {
 	t.Helper()
 	c := &cutCluster{links: map[[2]int]*wire{}}
 	c.nodes = mustBootstrap(t, []string{"n0", "n1", "n2"}, func(i int, p *plan) {
 		p.server.Cluster.Advertise = "127.0.0.1:1" // what members tell each other must not get around the links
 		if *cutStock {
 			p.server.Timers = embeddednats.RaftTimers{}
+		}
+		if change != nil {
+			change(i, p)
 		}
 		direct := p.server.Cluster.Routes
 		p.server.Cluster.Routes = []*url.URL{direct[i]}
@@ -131,7 +135,7 @@ func (w *truth) look(leader, victim *testNode) bool {
 // A cut-off stream leader with writes of its own is in sync again soon after the cut has healed, however often that happens, and
 // never calls itself healthy in between.
 func TestHealedPartitionIsInSyncAgain(t *testing.T) {
-	c := mustCutCluster(t)
+	c := mustCutCluster(t, nil)
 	for round := range *cutRounds {
 		// What a cut leaves behind depends on whether the old leader has begun to campaign: it gives up after 10 to 20 s.
 		c.round(t, round, *cutLength-time.Duration(round%3)*3*time.Second)

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package membershipd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/busauth"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+// guardAfter gives a node its own times after which it refuses and drops users while it is cut off.
+func (p *plan) guardAfter(t *testing.T, refuse, drop time.Duration) {
+	t.Helper()
+	keys, err := busauth.NewKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.members, err = newMembers(busauth.Config{Keys: keys, Logger: p.log}, refuse, drop); err != nil {
+		t.Fatal(err)
+	}
+	p.server.Auth, p.server.Connect = p.members.auth, connectOptions(keys)
+}
+
+// TestRevokeWhileCutOff: a node that is cut off first admits nobody and then drops everybody, so that one who is removed elsewhere
+// meanwhile is out there as well, and does not come back when the cut heals. The others serve on.
+func TestRevokeWhileCutOff(t *testing.T) {
+	const victim = 2
+	c := mustCutCluster(t, func(i int, p *plan) {
+		if i == victim {
+			p.guardAfter(t, 5*time.Second, 10*time.Second)
+		}
+	})
+	cut, others := c.nodes[victim], c.nodes[:victim]
+	b := &bus{nodes: c.nodes, store: mustStore(t, c.nodes[0])}
+	b.mustClass(t, func(class *v1.Class) { class.Name, class.MaxBytes = "kept", 8<<20 })
+	ann, eve := mustUser(t, b.store, "ann"), mustUser(t, b.store, "eve")
+	room := b.mustRoom(t, "talk", "kept", ann, eve)
+	annConn, eveConn := ann.mustConnect(t, cut), eve.mustConnect(t, cut)
+	eve.append(t, eveConn, room.ID, "before the cut")
+	for _, nc := range []*nats.Conn{annConn, eveConn} {
+		mustSubscribe(t, nc, v1.RoomSubjects(room.ID), func(*nats.Msg) {})
+	}
+	expectUndisturbed := b.mustWitness(t, room, others...)
+	loop := eve.mustReconnect(t, cut)[0]
+
+	heal := c.isolate(t, victim, cutRefused)
+	t.Cleanup(heal)
+	natstest.Within(t, limit, "a removal on the majority's side", func() bool { return b.store.RemoveUser(t.Context(), eve.key, 0) == nil })
+	for _, n := range others {
+		natstest.Within(t, limit, "eve to be refused by "+n.name, func() bool { _, err := eve.connect(n); return err != nil && isRefusal(err) })
+	}
+	natstest.Within(t, limit, "/readyz to say that the node is cut off", func() bool {
+		code, a := cut.get("/readyz")
+		return code == 503 && strings.Contains(a.Reason, "cut off")
+	})
+	for _, u := range []testUser{ann, eve} {
+		if nc, err := u.connect(cut); err == nil {
+			nc.Close()
+			t.Error("a node that is cut off has admitted a user")
+		}
+		for subject, body := range map[string]string{v1.HistorySubject(u.key, room.ID): "{}", v1.AppendSubject(u.key, room.ID): "x", v1.RoomsSubject(u.key): ""} {
+			if code := u.ask(t, cut, subject, body); code != v1.CodeUnavailable {
+				t.Errorf("a node that is cut off answers %q to %s", code, subject)
+			}
+		}
+	}
+	for who, nc := range map[string]*nats.Conn{"ann": annConn, "eve": eveConn} {
+		natstest.Within(t, limit, who+" to be dropped by the node that is cut off", nc.IsClosed)
+	}
+
+	heal()
+	mustBecome(t, "/readyz", 200, cut)
+	ann.append(t, ann.mustConnect(t, cut), room.ID, "after the cut")
+	loop.expectOut(t)
+	b.expectForbidden(t, eve, room, v1.HistorySubject(eve.key, room.ID))
+	expectUndisturbed(t)
+}
