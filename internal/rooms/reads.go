@@ -15,20 +15,21 @@ type reads struct {
 	queue   chan read
 	perUser int
 
-	mu    sync.Mutex
-	total int
-	users map[string]int
+	mu     sync.Mutex
+	total  int
+	users  map[string]int
+	closed bool
 }
 
 func newReads(limit, perUser int) *reads {
 	return &reads{queue: make(chan read, limit), perUser: perUser, users: map[string]int{}}
 }
 
-// push is false when there are as many as may be.
+// push is false when there are as many as may be, and after close: a subscription that took too long to drain may still have some.
 func (r *reads) push(q read) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.users[q.user] >= r.perUser {
+	if r.closed || r.users[q.user] >= r.perUser {
 		return false
 	}
 	select {
@@ -57,5 +58,10 @@ func (r *reads) len() int {
 	return r.total
 }
 
-// close ends the readers; nothing is pushed any more.
-func (r *reads) close() { close(r.queue) }
+// close ends the readers once they have read what was pushed.
+func (r *reads) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	close(r.queue)
+}
