@@ -71,6 +71,9 @@ type StoreConfig struct {
 //
 // A revision of 0 means "whatever is there" for a removal, and "nothing is there" where a value is put. Any method may fail with
 // ErrUnavailable.
+//
+// A change is answered for done once a quorum has taken it. What is only read, ErrNotFound and ErrExists included, may come from a
+// leader that has been cut off for some seconds and does not know.
 type Store struct {
 	js jetstream.JetStream
 	c  StoreConfig

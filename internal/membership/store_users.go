@@ -153,7 +153,7 @@ func (s *Store) SetAdmin(ctx context.Context, key string, admin bool, revision u
 	if err != nil {
 		return r, err
 	}
-	if r, err = loadAt[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex), revision); err != nil || r.Value.Admin == admin {
+	if r, err = loadAt[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex), revision); err != nil {
 		return r, err
 	}
 	r.Value.Admin = admin
@@ -196,7 +196,8 @@ func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name s
 			if name = string(e.value); e.revision == 0 {
 				return fmt.Errorf("%w: user %s", ErrNotFound, hex)
 			}
-			return nil
+			// Written again: a leader that is cut off does not know who was put back meanwhile, and only a quorum takes this.
+			return s.del(ctx, v1.BucketUsers, v1.UserKey(hex), name, e.revision)
 		}
 		if revision != 0 && revision != e.revision {
 			return fmt.Errorf("%w: the user is at revision %d, not %d; read it again", errStale, e.revision, revision)
