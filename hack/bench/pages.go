@@ -99,7 +99,7 @@ func (h *historian) fetches(count int) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		idle := make(chan *cursor, count)
 		for range count {
-			idle <- &cursor{}
+			idle <- &cursor{node: h.raw.ConnectedServerName()}
 		}
 		return each(ctx, sample, count, func(ctx context.Context) (int, error) {
 			c := <-idle
@@ -111,14 +111,14 @@ func (h *historian) fetches(count int) func(context.Context) (float64, error) {
 
 // cursor is a consumer and what it has not read yet.
 type cursor struct {
+	node     string // where the client is
 	consumer jetstream.Consumer
 	left     uint64
 }
 
 func (c *cursor) fetch(ctx context.Context, js jetstream.JetStream) (n int, err error) {
 	if c.left == 0 {
-		c.consumer, err = js.CreateConsumer(ctx, rawStream, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
-			Replicas: 1, InactiveThreshold: time.Minute})
+		c.consumer, err = consumerOn(ctx, js, rawStream, c.node)
 		if err != nil {
 			return 0, err
 		}
