@@ -22,6 +22,8 @@ const (
 	// lateness is how much later than the policy says a busy machine may carry it out, and calmBound how long after its answer a change
 	// takes effect where the cluster is left alone. When programs are raced, which makes them slow, only the policy is judged.
 	lateness, racedLateness, calmBound = 4 * time.Second, 15 * time.Second, 3 * time.Second
+	// userPause is about the time between two doings of a user: light work, beside that which is measured.
+	userPause, racedUserPause = 200 * time.Millisecond, time.Second
 	// calmTime is how long the cluster is left alone in each round.
 	calmTime = 8 * time.Second
 	// fresh is the age that what nodes know of members has in a cluster that is well: heartbeats are two seconds apart.
@@ -38,9 +40,9 @@ var errCrowd = errors.New("something reached who may not have it, was kept from 
 func (s *soak) gather(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
 	defer cancel()
-	bounds := crowd.Bounds{Always: dropAfter + lateness, Calm: calmBound}
+	bounds, pause := crowd.Bounds{Always: dropAfter + lateness, Calm: calmBound}, userPause
 	if s.cfg.Raced {
-		bounds.Always = dropAfter + racedLateness
+		bounds.Always, pause = dropAfter+racedLateness, racedUserPause
 	}
 	var err error
 	s.crowd, err = crowd.Start(ctx, crowd.Config{
@@ -48,7 +50,7 @@ func (s *soak) gather(ctx context.Context) error {
 		User: func(key nkeys.KeyPair, number int, opts ...nats.Option) (*nats.Conn, error) {
 			return s.bus.ConnectUser(key, number%places, opts...)
 		},
-		Seed: s.cfg.Seed + uint64(s.lives)<<32, Bounds: bounds, Say: s.say,
+		Seed: s.cfg.Seed + uint64(s.lives)<<32, Pause: pause, Bounds: bounds, Say: s.say,
 	})
 	if err != nil {
 		return err

@@ -34,7 +34,9 @@ type Config struct {
 	Operator func() (*nats.Conn, error)
 	User     func(pair nkeys.KeyPair, number int, opts ...nats.Option) (*nats.Conn, error)
 	// Seed is what changes and doings are drawn from.
-	Seed   uint64
+	Seed uint64
+	// Pause is about the time between two doings of a user.
+	Pause  time.Duration
 	Bounds Bounds
 	// Say is told what happens, by several goroutines.
 	Say func(format string, a ...any)

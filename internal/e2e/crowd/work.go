@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// workPause is about the time between two doings of a user: light work, beside that of others which is measured.
-	workPause = 200 * time.Millisecond
 	// appendAttempt and pageAttempt are how long an answer is waited for.
 	appendAttempt, pageAttempt = 500 * time.Millisecond, 2 * time.Second
 	// retryPause is between two attempts; after some that failed another node is tried, since the one at hand may be cut off.
@@ -41,7 +39,7 @@ func speaker(room, subject string) string {
 // work speaks, appends and reads in rooms at random, whether the user may or not.
 func (u *user) work(ctx context.Context, number int) {
 	r := rand.New(rand.NewPCG(u.c.cfg.Seed, uint64(number)))
-	for n := 0; sleep(ctx, workPause/2+time.Duration(r.Int64N(int64(workPause)))); n++ {
+	for n := 0; sleep(ctx, u.c.cfg.Pause/2+time.Duration(r.Int64N(int64(u.c.cfg.Pause)))); n++ {
 		if !u.nc.IsConnected() {
 			continue
 		}
