@@ -99,18 +99,20 @@ func (j *janitor) round(ctx context.Context) error {
 	}
 	var all []error
 	classes := j.directory.Classes()
-	for _, name := range space.classes {
+	for name := range space.classes {
 		if !slices.ContainsFunc(classes, func(c v1.Class) bool { return c.Name == name }) {
 			all = append(all, j.remove(ctx, name))
 		}
 	}
-	var fit []v1.Class
-	for _, class := range classes { // in the order of their names, so that all nodes leave out the same ones
-		if err := membership.Fits(fit, space.other, space.limit, class); err != nil {
-			all = append(all, err)
-			continue
+	for _, class := range classes {
+		// What streams have taken is theirs: a class that was made smaller, and refuses, holds all the same what it held before.
+		if class.MaxBytes > space.classes[class.Name] {
+			if err := membership.Fits(space.taken(), space.other, space.limit, class); err != nil {
+				all = append(all, err)
+				continue
+			}
+			space.classes[class.Name] = class.MaxBytes
 		}
-		fit = append(fit, class)
 		all = append(all, rooms.Ensure(ctx, j.history, class, min(size, mostReplicas)))
 	}
 	for _, room := range j.directory.Deleting() {
@@ -122,8 +124,16 @@ func (j *janitor) round(ctx context.Context) error {
 // storeSpace is how much the store of a node may hold, and what its streams do. Every stream has a replica on every node.
 type storeSpace struct {
 	limit   int64
-	other   int64    // what the streams hold or reserve that are no history class's
-	classes []string // history classes that have a stream
+	other   int64            // what the streams hold or reserve that are no history class's
+	classes map[string]int64 // what those of history classes do, by class
+}
+
+// taken are the classes that have a stream, with what it holds or reserves.
+func (s storeSpace) taken() (list []v1.Class) {
+	for name, size := range s.classes {
+		list = append(list, v1.Class{Name: name, MaxBytes: size})
+	}
+	return list
 }
 
 func spaceOf(server *embeddednats.Server) (storeSpace, error) {
@@ -131,13 +141,17 @@ func spaceOf(server *embeddednats.Server) (storeSpace, error) {
 	if err != nil {
 		return storeSpace{}, fmt.Errorf("list the streams of %s: %w", server.Name(), err)
 	}
-	space := storeSpace{limit: info.Config.MaxStore}
+	space := storeSpace{limit: info.Config.MaxStore, classes: map[string]int64{}}
 	for _, account := range info.AccountDetails {
 		for _, s := range account.Streams {
+			size := int64(s.State.Bytes)
+			if s.Config != nil {
+				size = max(size, s.Config.MaxBytes)
+			}
 			if class, ok := v1.ParseHistoryStream(s.Name); ok && account.Name == embeddednats.AccountHistory {
-				space.classes = append(space.classes, class)
-			} else if s.Config != nil {
-				space.other += max(s.Config.MaxBytes, int64(s.State.Bytes))
+				space.classes[class] = size
+			} else {
+				space.other += size
 			}
 		}
 	}

@@ -73,3 +73,47 @@ func TestStreamsFollowClasses(t *testing.T) {
 	withinStream(t, js, "fourth", "be there, in a later round", has(4<<20))
 	withinStream(t, js, "second", "be kept, since it holds something", func(s *jetstream.StreamInfo) bool { return s != nil && s.State.Msgs == 1 })
 }
+
+// TestAClassHoldsWhatItHeld: a class that refuses drops nothing when it is made smaller, so that others don't get that space.
+func TestAClassHoldsWhatItHeld(t *testing.T) {
+	n := mustRun(t, planFor(t, "n0", t.TempDir(), nil)) // its store takes 256 MiB
+	mustBecome(t, "/readyz", 200, n)
+	store := mustStore(t, n)
+	js := mustJetStream(t, n.mustConnect(t, embeddednats.AccountHistory))
+	put := func(name string, bytes int64, revision uint64) uint64 {
+		t.Helper()
+		c := membership.DefaultClass(name)
+		c.MaxBytes, c.Full = bytes, v1.FullRefuses
+		r, err := store.PutClass(t.Context(), c, revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Revision
+	}
+	has := func(bytes int64) func(*jetstream.StreamInfo) bool {
+		return func(s *jetstream.StreamInfo) bool { return s != nil && s.Config.MaxBytes == bytes }
+	}
+	held := put("held", 48<<20, 0)
+	withinStream(t, js, "held", "be there", has(48<<20))
+	for range 700 {
+		if _, err := js.Publish(t.Context(), v1.HistoryKept("held", "X"), make([]byte, 60<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("held", 1<<20, held)
+	withinStream(t, js, "held", "be smaller, with all that it has", func(s *jetstream.StreamInfo) bool {
+		return has(1<<20)(s) && s.State.Msgs == 700
+	})
+	put("big", 160<<20, 0)
+	put("later", 1<<20, 0)
+	withinStream(t, js, "later", "be there", has(1<<20))
+	withinStream(t, js, "big", "be refused", func(s *jetstream.StreamInfo) bool { return s == nil })
+	stream, err := js.Stream(t.Context(), v1.HistoryStream("held"))
+	if err == nil {
+		err = stream.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	withinStream(t, js, "big", "be there once there is space", has(160<<20))
+}
