@@ -163,6 +163,9 @@ func (s *Service) leave(subs []*nats.Subscription) {
 		select {
 		case <-done:
 		case <-limit.Done():
+			// What it has left is not answered. But its handler must be at rest, which shares much with the next subscription's.
+			_ = sub.Unsubscribe()
+			<-done
 		}
 	}
 	// What was taken last may wait for as long as any.
