@@ -32,6 +32,10 @@ type Config struct {
 	// IsAuthorized says whether the user with that Ed25519 key (64 lower-case hexadecimal digits) may connect. It is asked at
 	// every connection, from many goroutines at once, and must not block. Nil admits nobody.
 	IsAuthorized func(ed25519Hex string) bool
+	// IsListed says whether the user is on the allowlist as far as is known, and decides which connections that stand go: a node that
+	// does not know enough to admit anybody must not throw out whoever it hears something new of. It is asked like IsAuthorized, which
+	// it is if nil.
+	IsListed func(ed25519Hex string) bool
 	// Grants are the subjects that the user may publish and subscribe to; all others are denied to it, in either direction. It is
 	// asked like IsAuthorized, of users that this admits. Nil, or empty lists, grant nothing.
 	Grants func(ed25519Hex string) (publish, subscribe []string)
@@ -44,6 +48,7 @@ type Authenticator struct {
 	internal     map[string]string // Ed25519 hex -> account
 	operators    map[string]bool
 	isAuthorized func(string) bool
+	isListed     func(string) bool
 	grants       func(string) (publish, subscribe []string)
 	log          *slog.Logger
 	bound        atomic.Pointer[bound]
@@ -59,7 +64,7 @@ func New(c Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authenticator{internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, grants: c.Grants, log: c.Logger}
+	a := &Authenticator{internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, isListed: c.IsListed, grants: c.Grants, log: c.Logger}
 	for i, public := range c.Operators {
 		h, err := UserHex(public)
 		if err != nil {
@@ -69,6 +74,9 @@ func New(c Config) (*Authenticator, error) {
 	}
 	if a.isAuthorized == nil {
 		a.isAuthorized = func(string) bool { return false }
+	}
+	if a.isListed == nil {
+		a.isListed = a.isAuthorized
 	}
 	if a.grants == nil {
 		a.grants = func(string) (publish, subscribe []string) { return nil, nil }
@@ -132,7 +140,7 @@ func (a *Authenticator) check(c server.ClientAuthentication) verdict {
 		return refusedAccount
 	}
 	if account == "" {
-		return b.enter(c, key, a.ask)
+		return b.enter(c, key, func(key string) *rights { return a.ask(a.isAuthorized, key) })
 	}
 	// Listings name a connection by its nkey. The user name, which is only a wish, must not stay there as if it had been checked.
 	c.RegisterUser(&server.User{Username: key, Account: b.accounts[account]})
@@ -155,9 +163,9 @@ func (a *Authenticator) account(key, wish string) (account string, why verdict) 
 	return wish, admitted
 }
 
-// ask returns what a user may do now, nil when it may not even connect.
-func (a *Authenticator) ask(key string) *rights {
-	if !a.isAuthorized(key) {
+// ask returns what a user may do now that is allowed in, nil when it is not: by isAuthorized at its connection, by isListed later.
+func (a *Authenticator) ask(allowed func(string) bool, key string) *rights {
+	if !allowed(key) {
 		return nil
 	}
 	return newRights(a.grants(key))

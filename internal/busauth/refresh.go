@@ -19,10 +19,10 @@ type suspect struct {
 	allowed *allowed
 }
 
-// Refresh brings the live connections of users (64 lower-case hexadecimal digits each) to what Config.IsAuthorized and Config.Grants
+// Refresh brings the live connections of users (64 lower-case hexadecimal digits each) to what Config.IsListed and Config.Grants
 // say now. Call it after they say what is new, for all users of a change at once, without a lock that they need.
 //
-// A user that is not authorized any more loses its connections. Others keep theirs: what they may publish and subscribe to is replaced in
+// A user that is not listed any more loses its connections. Others keep theirs: what they may publish and subscribe to is replaced in
 // place. Subscriptions that exist can't be taken away, so that then those connections are dropped which hold one that is not
 // allowed any more; their client may come back at once. When Refresh returns, all of that has been done on this node. Its cost is that of
 // the users' own connections, except that one which lost a subject is looked up among all.
@@ -48,7 +48,7 @@ func (a *Authenticator) refresh(b *bound, key string) (gone []uint64, suspects [
 	if u == nil {
 		return nil, nil
 	}
-	r := a.ask(key)
+	r := a.ask(a.isListed, key)
 	if r == nil {
 		return s.expel(key), nil
 	}

@@ -139,6 +139,14 @@ func (d *Directory) IsAuthorized(ed25519Hex string) bool {
 	return ok && d.why() == ""
 }
 
+// IsListed says whether a user is on the allowlist, by what is known, however old: Age says.
+func (d *Directory) IsListed(ed25519Hex string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	_, ok := d.index.users[ed25519Hex]
+	return ok
+}
+
 // Grants are the subjects that a user's connections may publish and subscribe to now; none for who is not on the allowlist. They
 // come from what is known, however old: Age says.
 func (d *Directory) Grants(ed25519Hex string) (publish, subscribe []string) {

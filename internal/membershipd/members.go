@@ -39,7 +39,7 @@ func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) 
 	m := &members{log: c.Logger, drop: drop}
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: func(users []string) { m.auth.Refresh(users...) }})
-	c.IsAuthorized, c.Grants = m.directory.IsAuthorized, m.directory.Grants
+	c.IsAuthorized, c.IsListed, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Grants
 	var err error
 	m.auth, err = busauth.New(c)
 	return m, err
