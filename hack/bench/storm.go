@@ -17,6 +17,8 @@ import (
 const (
 	// clientsOfOne process; it has a limit of descriptors.
 	clientsOfOne = 2000
+	// longestReturn is how long the crowd is waited for.
+	longestReturn = 2 * time.Minute
 	// a bystander is followed for so long where nothing else says how long.
 	aWhile = 15 * time.Second
 	// Users by number, besides the flooder: who speaks, who listens, who does not read what it is sent, and the first of the crowd.
@@ -30,6 +32,7 @@ type stormRow struct {
 	During calls   `json:"during"`
 	After  calls   `json:"after"`
 	Back   float64 `json:"back,omitempty"` // seconds until all clients were back
+	Away   int64   `json:"away,omitempty"` // clients that were not back then, when they were given up
 	// Idle is the memory of the largest surviving node before, Peak the most that any of them had, and Later what it had afterwards, in MiB.
 	Idle  float64 `json:"idle"`
 	Peak  float64 `json:"peak"`
@@ -142,16 +145,16 @@ func (p *program) comeBack(ctx context.Context, b *bus, s *bystander) (r stormRo
 	lost := sum(crowd).Lost
 	killed := time.Now()
 	b.nodes[0].kill()
-	err = until(ctx, "the crowd's return", 10*time.Minute, 20*time.Millisecond, func() bool {
+	defer peak.stop()
+	err = until(ctx, "the crowd's return", longestReturn, 20*time.Millisecond, func() bool {
 		t := sum(crowd)
 		return t.Lost-lost >= want && t.Connected == want
 	})
 	back := time.Now()
-	if err != nil {
-		peak.peak()
-		return r, fmt.Errorf("%w: %+v", err, sum(crowd))
+	if ctx.Err() != nil {
+		return r, err
 	}
-	r.Back = back.Sub(killed).Seconds()
+	r.Back, r.Away = back.Sub(killed).Seconds(), want-sum(crowd).Connected
 	pause(ctx, aWhile)
 	r.Before, r.During, r.After = s.between(ctx, begin, killed), s.between(ctx, killed, back), s.between(ctx, back, back.Add(aWhile))
 	r.Peak = peak.peak()
