@@ -39,7 +39,7 @@ func (b *bucket) prove(ctx context.Context, js jetstream.JetStream) error {
 			wait(ctx, pause)
 			continue
 		}
-		if b.remade(created) {
+		if b.remade(created, p.last) {
 			return errRemade
 		}
 		next := b.d.c.Heartbeat

@@ -213,3 +213,16 @@ func TestAProofIsJudgedByWhatWasShown(t *testing.T) {
 		t.Errorf("decided before it was shown: %v", err)
 	}
 }
+
+// TestABucketThatLostItsEndIsReadAnew: what is known of it has revisions that are given again.
+func TestABucketThatLostItsEndIsReadAnew(t *testing.T) {
+	b := NewDirectory(Config{}).buckets[0]
+	created := time.Unix(1e9, 0)
+	b.created, b.floor, b.keys["user.x"] = created, 9, &known{revision: 8}
+	if b.remade(created, 9) || b.keys["user.x"].revision != 8 {
+		t.Error("a bucket that is as it was was taken for another")
+	}
+	if !b.remade(created, 7) || b.keys["user.x"].revision != 0 || b.floor != 0 {
+		t.Errorf("a removal at sequence 8 would look old: revision %d, floor %d", b.keys["user.x"].revision, b.floor)
+	}
+}

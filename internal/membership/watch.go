@@ -210,14 +210,15 @@ func (b *bucket) sweep(changed changes) {
 }
 
 // errRemade says that the stream is another one than before.
-var errRemade = errors.New("the bucket was made anew")
+var errRemade = errors.New("the bucket was made anew, or has lost its end")
 
-// remade forgets the revisions of a stream that is not there any more.
-func (b *bucket) remade(created time.Time) bool {
+// remade forgets the revisions of a stream that is not there any more, or whose last messages a power cut has taken from all who had
+// them: its sequences are given again, and a removal at one of them must not look old.
+func (b *bucket) remade(created time.Time, last uint64) bool {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	was := b.created
-	if b.created = created; was.IsZero() || was.Equal(created) {
+	if b.created = created; (was.IsZero() || was.Equal(created)) && last >= b.floor {
 		return false
 	}
 	b.floor = 0
