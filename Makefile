@@ -89,12 +89,16 @@ $(STOCK): go.mod go.sum
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/nats-io/nats-server/v2
 
 .PHONY: bench
-bench: build $(STOCK) ## Measure throughput, start and growth, beside stock nats-server (BENCH=-h shows the flags)
-	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) throughput starts grow
+bench: build $(STOCK) ## Measure throughput, start, growth, logins, history and memory, beside stock nats-server (BENCH=-h shows the flags)
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) throughput starts grow logins history memory
 
 .PHONY: bench-failover
 bench-failover: build $(STOCK) ## Measure the gaps that kills and planned stops leave, beside stock nats-server
 	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) failover calm
+
+.PHONY: bench-users
+bench-users: build $(STOCK) ## Measure how soon a removed user is gone, and bystanders of a storm and of a flood
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) revoke storm
 
 .PHONY: pictures
 pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run made now
