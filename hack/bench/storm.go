@@ -159,7 +159,7 @@ func (p *program) comeBack(ctx context.Context, b *bus, s *bystander) (r stormRo
 	r.Before, r.During, r.After = s.between(ctx, begin, killed), s.between(ctx, killed, back), s.between(ctx, back, back.Add(aWhile))
 	r.Peak = peak.peak()
 	r.Later, err = largest(b.nodes[1:])
-	slog.Info("the crowd is back", "seconds", r.Back, "tally", sum(crowd))
+	slog.Info("the crowd was waited for", "seconds", r.Back, "away", r.Away, "tally", sum(crowd))
 	return r, err
 }
 
