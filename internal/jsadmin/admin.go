@@ -29,6 +29,8 @@ const (
 	// was sent before there was a leader is dropped, so one long attempt would wait for nothing.
 	firstAttempt = 250 * time.Millisecond
 	lastAttempt  = time.Second
+	// listAttempt is one attempt of a question whose answer servers wait up to four seconds for.
+	listAttempt = 5 * time.Second
 	// quiet is how long servers that have not answered yet are waited for once there are enough answers.
 	quiet = 300 * time.Millisecond
 )

@@ -160,12 +160,14 @@ func (a *Admin) subjects(ctx context.Context, account, stream string) ([][8]byte
 	}
 }
 
-// durables returns the ack floors of the durable consumers.
+// durables returns the ack floors of the durable consumers, those that nobody answers for left out: nodes have ephemeral ones, and one that
+// is down can't say so. A durable one that was there before and is left out now is told as gone.
 func (a *Admin) durables(ctx context.Context, account, stream string) (map[string]uint64, error) {
 	var out map[string]uint64
 	for seen := 0; ; {
 		var r struct {
 			Total     int `json:"total"`
+			Limit     int `json:"limit"`
 			Consumers []struct {
 				Name   string `json:"name"`
 				Config struct {
@@ -176,7 +178,7 @@ func (a *Admin) durables(ctx context.Context, account, stream string) (map[strin
 				} `json:"ack_floor"`
 			} `json:"consumers"`
 		}
-		if err := a.ask(ctx, account, "$JS.API.CONSUMER.LIST."+stream, map[string]int{"offset": seen}, &r); err != nil {
+		if err := a.askList(ctx, account, "$JS.API.CONSUMER.LIST."+stream, map[string]int{"offset": seen}, &r); err != nil {
 			return nil, fmt.Errorf("list its consumers: %w", err)
 		}
 		for _, c := range r.Consumers {
@@ -188,7 +190,7 @@ func (a *Admin) durables(ctx context.Context, account, stream string) (map[strin
 			}
 			out[c.Name] = c.AckFloor.Stream
 		}
-		if seen += len(r.Consumers); len(r.Consumers) == 0 || seen >= r.Total {
+		if seen += r.Limit; r.Limit == 0 || seen >= r.Total {
 			return out, nil
 		}
 	}

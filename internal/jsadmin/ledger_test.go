@@ -124,3 +124,37 @@ func TestCompareExplainsWhatWentWhileReading(t *testing.T) {
 		}
 	}
 }
+
+// TestLedgerWhileAConsumerIsAway: nodes have ephemeral consumers, of which one that was on a node that is gone can't answer.
+func TestLedgerWhileAConsumerIsAway(t *testing.T) {
+	l := mustCluster(t, 3, true)
+	js := l.mustJS("HISTORY")
+	l.mustStream(js, jetstream.StreamConfig{Name: "LOG", Subjects: []string{"log.>"}, Replicas: 3})
+	mustPublish(t, js, "log.a", 10)
+	l.within("a consumer on n2", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		c, err := js.CreateConsumer(ctx, "LOG", jetstream.ConsumerConfig{InactiveThreshold: time.Hour, MemoryStorage: true, Replicas: 1})
+		return err == nil && c.CachedInfo().Cluster.Leader == "n2"
+	})
+	_, err := js.CreateConsumer(t.Context(), "LOG", jetstream.ConsumerConfig{Durable: "kept", Replicas: 3})
+	must(t, err)
+	l.cut("n2") // a server that stops in order hands its consumers on
+	a := l.mustAdmin("n0", "n1")
+	l.within("a leader", func() bool {
+		m, err := a.Meta(t.Context())
+		return err == nil && m.Leader != "" && m.Leader != "n2"
+	})
+	var got []LedgerEntry
+	l.within("a leader of the stream", func() bool {
+		s, err := a.Stream(t.Context(), "HISTORY", "LOG")
+		return err == nil && s.Leader != "" && s.Leader != "n2"
+	})
+	got, err = a.Ledger(t.Context(), LedgerOptions{})
+	if err != nil || len(got) != 1 || got[0].Messages != 10 {
+		t.Fatalf("ledger %+v: %v", got, err)
+	}
+	if _, ok := got[0].Consumers["kept"]; !ok || len(got[0].Consumers) != 1 {
+		t.Errorf("consumers %v, want the durable one", got[0].Consumers)
+	}
+}

@@ -84,6 +84,16 @@ func (a *Admin) ask(ctx context.Context, account, subject string, body, out any)
 	}
 }
 
+// askList asks for a list that the server puts together of what others answer: for those who don't, it waits four seconds, and then says
+// whom it missed. A shorter attempt would never be answered while one of them is down.
+func (a *Admin) askList(ctx context.Context, account, subject string, body, out any) error {
+	err := a.askOnce(ctx, listAttempt, account, subject, body, out)
+	if err != nil && again(err) {
+		err = a.askOnce(ctx, listAttempt, account, subject, body, out)
+	}
+	return err
+}
+
 func (a *Admin) askOnce(ctx context.Context, limit time.Duration, account, subject string, body, out any) error {
 	nc, err := a.on(ctx, account)
 	if err != nil {
