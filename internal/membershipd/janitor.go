@@ -176,7 +176,8 @@ func (j *janitor) remove(ctx context.Context, class string) error {
 }
 
 // delete ends the deletion of a room. Nobody has been in it since its record says so. What a node that has not heard of that yet may
-// still append is never read, since nobody is ever in a room of that id again, and goes as its class rolls.
+// still append is never read, since nobody is ever in a room of that id again. It goes as its class rolls or by age; in a class that
+// refuses and keeps for ever it stays.
 func (j *janitor) delete(ctx context.Context, room v1.Room) error {
 	if room.Class != "" {
 		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {

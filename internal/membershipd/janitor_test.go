@@ -26,6 +26,23 @@ func withinStream(t *testing.T, js jetstream.JetStream, class, what string, is f
 	})
 }
 
+// mustClass makes a class, or changes it at a revision, and returns the new one.
+func mustClass(t *testing.T, store *membership.Store, name string, bytes int64, full v1.FullPolicy, revision uint64) uint64 {
+	t.Helper()
+	c := membership.DefaultClass(name)
+	c.MaxBytes, c.Full = bytes, full
+	r, err := store.PutClass(t.Context(), c, revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Revision
+}
+
+// has says that there is a stream of that size.
+func has(bytes int64) func(*jetstream.StreamInfo) bool {
+	return func(s *jetstream.StreamInfo) bool { return s != nil && s.Config.MaxBytes == bytes }
+}
+
 // TestStreamsFollowClasses: classes are made, resized, refused for lack of space and removed by their records alone.
 func TestStreamsFollowClasses(t *testing.T) {
 	n := mustRun(t, planFor(t, "n0", t.TempDir(), nil)) // its store takes 256 MiB
@@ -34,16 +51,7 @@ func TestStreamsFollowClasses(t *testing.T) {
 	js := mustJetStream(t, n.mustConnect(t, embeddednats.AccountHistory))
 	put := func(name string, bytes int64, revision uint64) uint64 {
 		t.Helper()
-		c := membership.DefaultClass(name)
-		c.MaxBytes = bytes
-		r, err := store.PutClass(t.Context(), c, revision)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Revision
-	}
-	has := func(bytes int64) func(*jetstream.StreamInfo) bool {
-		return func(s *jetstream.StreamInfo) bool { return s != nil && s.Config.MaxBytes == bytes }
+		return mustClass(t, store, name, bytes, v1.FullRolls, revision)
 	}
 	gone := func(s *jetstream.StreamInfo) bool { return s == nil }
 
@@ -82,16 +90,7 @@ func TestAClassHoldsWhatItHeld(t *testing.T) {
 	js := mustJetStream(t, n.mustConnect(t, embeddednats.AccountHistory))
 	put := func(name string, bytes int64, revision uint64) uint64 {
 		t.Helper()
-		c := membership.DefaultClass(name)
-		c.MaxBytes, c.Full = bytes, v1.FullRefuses
-		r, err := store.PutClass(t.Context(), c, revision)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Revision
-	}
-	has := func(bytes int64) func(*jetstream.StreamInfo) bool {
-		return func(s *jetstream.StreamInfo) bool { return s != nil && s.Config.MaxBytes == bytes }
+		return mustClass(t, store, name, bytes, v1.FullRefuses, revision)
 	}
 	held := put("held", 48<<20, 0)
 	withinStream(t, js, "held", "be there", has(48<<20))

@@ -27,7 +27,7 @@ type Class struct {
 }
 
 // Share is the part of the class's bytes that one room can take from the others: of a rolling class what it can push out, of a
-// refusing one what it can fill. It is at most 1.
+// refusing one what it can fill. It is at most 1. It leaves out what the store adds to each message, 30 to 90 bytes.
 func (c Class) Share() float64 {
 	return min(1, float64(c.MaxMessagesPerRoom)*float64(c.MaxMessageBytes)/float64(c.MaxBytes))
 }
