@@ -45,8 +45,19 @@ const (
 	CodeLastAdmin = "last-admin"
 	// CodeLimit: it would be one too many, or too much for the store.
 	CodeLimit = "limit"
+	// CodeSlow: who follows a room that keeps nothing reads more slowly than it speaks. It ends events, and is no status.
+	CodeSlow = "slow"
 	// CodeInvalid: a field breaks a rule that the message names.
 	CodeInvalid = "invalid"
+)
+
+// What the API keeps, in the membership account.
+const (
+	// AdminsKey is the key in BucketUsers of the count of the bus's admins. Nodes write it.
+	AdminsKey = "_admins"
+	// StreamAudit is the stream of AuditEntry, one a message, under SubjectAudit. It drops the oldest when it is full.
+	StreamAudit  = "UNIBUS_audit"
+	SubjectAudit = "audit"
 )
 
 // Problem is the body of every answer of the HTTP API that is no success (RFC 9457, application/problem+json).
@@ -201,9 +212,12 @@ type AuditEntry struct {
 	Action string `json:"action"`
 	// Body is what was asked for. No request holds a secret.
 	Body json.RawMessage `json:"body,omitempty"`
-	// Outcome is empty before the change, "ok", or a code.
+	// Outcome is empty before the change, OutcomeOK, or a code.
 	Outcome string `json:"outcome,omitempty"`
 }
+
+// OutcomeOK is the outcome of a change that was made.
+const OutcomeOK = "ok"
 
 // Messages that people send in rooms.
 const (
