@@ -29,7 +29,6 @@ const (
 
 // appender is what the append service uses again for every message: all its requests come from one goroutine.
 type appender struct {
-	limits *limits
 	out    nats.Msg
 	header nats.Header
 	// One value each of the headers that the node sets.
@@ -40,18 +39,20 @@ type appender struct {
 // append puts a message into the history, and leaves the answer to acknowledged. The client library has copied the message when it
 // returns, so that nothing of it is held.
 func (s *Service) append(m *nats.Msg) {
-	user, _, room, ok := v1.ParseService(m.Subject)
-	if !ok || !v1.IsInbox(m.Reply, user) {
-		s.counts.add(serviceAppend, OutcomeDropped)
+	c, refused, ok := s.admit(serviceAppend, m)
+	if !ok {
 		return
 	}
-	if refused := s.tryAppend(m, user, room); refused != nil {
+	if refused == nil {
+		refused = s.tryAppend(m, c)
+	}
+	if refused != nil && s.worthAnAnswer(serviceAppend, c) {
 		s.refuseAppend(m.Reply, refused)
 	}
 }
 
-func (s *Service) tryAppend(m *nats.Msg, user, room string) *v1.Error {
-	role, class, refused := s.allowed(user, room)
+func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
+	role, class, refused := s.allowed(c.user, c.room)
 	if refused != nil {
 		return refused
 	}
@@ -62,22 +63,21 @@ func (s *Service) tryAppend(m *nats.Msg, user, room string) *v1.Error {
 		return errNotKept
 	}
 	a := &s.appender
-	if refused := a.stamp(m, user, room); refused != nil {
+	if refused := a.stamp(m, c.user, c.room); refused != nil {
 		return refused
 	}
 	if size := headerSize(a.header) + len(m.Data); size > int(class.MaxMessageBytes) {
 		return tooLarge(size, class)
 	}
-	now := s.cfg.Now()
-	number, ok := s.pending.add(m.Reply, now.Add(s.cfg.AppendTimeout))
+	number, ok := s.pending.add(m.Reply, c.at.Add(s.cfg.AppendTimeout), c.budget)
 	if !ok {
 		return errBusy
 	}
-	if refused := a.limits.allow(class, user, room, now); refused != nil {
+	if refused := s.limits[serviceAppend].allow(class, c.user, c.room, c.at); refused != nil {
 		s.pending.take(number)
 		return refused
 	}
-	a.out.Subject, a.out.Data, a.out.Header = v1.HistoryKept(class.Name, room), m.Data, a.header
+	a.out.Subject, a.out.Data, a.out.Header = v1.HistoryKept(class.Name, c.room), m.Data, a.header
 	a.out.Reply = s.acks + strconv.FormatUint(number, 10)
 	if err := s.cfg.History.PublishMsg(&a.out); err != nil {
 		s.pending.take(number)
@@ -182,10 +182,13 @@ func readAck(data []byte) (sequence uint64, duplicate bool, refused *v1.Error) {
 	return 0, false, errUnclear
 }
 
-// expire answers appends whose acknowledgement did not come in time.
+// expire answers appends whose acknowledgement did not come in time, and requests for history for which no reader had.
 func (s *Service) expire(now time.Time) {
 	for _, reply := range s.pending.expired(now) {
 		s.refuseAppend(reply, errUnclear)
+	}
+	for _, q := range s.reads.expired(now.Add(-s.cfg.ReadTimeout)) {
+		s.endHistory(q.reply, v1.HistoryAnswer{Error: errBusy})
 	}
 }
 

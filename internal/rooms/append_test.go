@@ -119,7 +119,7 @@ func TestAppendKeepsAnIDOnce(t *testing.T) {
 func TestAppendInFlightAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppends, c.AppendTimeout = 1, time.Hour })
 	s := b.services[0]
-	number, ok := s.pending.add("nobody", time.Now().Add(time.Hour))
+	number, ok := s.pending.add("nobody", time.Now().Add(time.Hour), new(budget))
 	if !ok {
 		t.Fatal("none may be in flight")
 	}

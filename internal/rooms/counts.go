@@ -25,10 +25,15 @@ const (
 	OutcomeDuplicate = "duplicate"
 	// OutcomeDropped is a request that got no answer because its reply subject is not in the caller's inbox.
 	OutcomeDropped = "dropped"
+	// OutcomeLost is a request that got no answer because too many waited before it, or too many of the same user were refused.
+	OutcomeLost = "lost"
 )
 
-var outcomes = [...]string{OutcomeOK, OutcomeDuplicate, OutcomeDropped, v1.CodeMalformed, v1.CodeForbidden, v1.CodeNotKept,
+var outcomes = [...]string{lost: OutcomeLost, OutcomeOK, OutcomeDuplicate, OutcomeDropped, v1.CodeMalformed, v1.CodeForbidden, v1.CodeNotKept,
 	v1.CodeTooLarge, v1.CodeHeader, v1.CodeRate, v1.CodeFull, v1.CodeUnavailable}
+
+// lost is the place of OutcomeLost.
+const lost = 0
 
 // Counts is what the services have done since they were made.
 type Counts struct {

@@ -28,7 +28,9 @@ func FuzzService(f *testing.F) {
 	b := newBus(f, 1, smallClass(), nil)
 	b.dir.change(func() { b.dir.roles = map[string]map[string]v1.Role{bob: {red: v1.RoleMember}} })
 	// The services belong to one goroutine each, so this is a second set of them on the same connections, which nobody else uses.
-	s, err := New(b.services[0].cfg)
+	cfg, now := b.services[0].cfg, time.Now()
+	cfg.Now = func() time.Time { now = now.Add(time.Second); return now } // nobody asks too often
+	s, err := New(cfg)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -42,11 +44,8 @@ func FuzzService(f *testing.F) {
 	if _, err := clients.Subscribe(">", forward); err != nil {
 		f.Fatal(err)
 	}
-	if _, err := s.cfg.History.Subscribe(s.acks+"*", s.acknowledged); err != nil {
-		f.Fatal(err)
-	}
-	if err := clients.Flush(); err != nil {
-		f.Fatal(err)
+	if _, err := s.cfg.History.Subscribe(s.acks+"*", s.acknowledged); err != nil || clients.Flush() != nil {
+		f.Fatal(err, clients.LastError())
 	}
 	f.Fuzz(func(t *testing.T, subject, reply, name, value string, body []byte) {
 		m := &nats.Msg{Subject: subject, Reply: reply, Header: nats.Header{name: {value}}, Data: body}
@@ -60,7 +59,7 @@ func FuzzService(f *testing.F) {
 			answered = ok && service == "rooms" && v1.IsInbox(reply, user)
 		default:
 			if s.queueHistory(m); s.reads.len() > 0 {
-				q := <-s.reads.queue
+				q, _ := s.reads.next()
 				s.answerHistory(q)
 				s.reads.done(q)
 			}

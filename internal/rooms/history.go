@@ -29,18 +29,31 @@ var earliest, latest = time.Unix(0, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.U
 
 // queueHistory leaves a request to the readers.
 func (s *Service) queueHistory(m *nats.Msg) {
-	user, _, room, ok := v1.ParseService(m.Subject)
-	if !ok || !v1.IsInbox(m.Reply, user) {
-		s.counts.add(serviceHistory, OutcomeDropped)
+	c, refused, ok := s.admit(serviceHistory, m)
+	if !ok {
 		return
 	}
-	if !s.reads.push(read{user, room, m.Reply, m.Data}) {
-		s.endHistory(m.Reply, v1.HistoryAnswer{Error: errBusy})
+	var class v1.Class
+	if refused == nil {
+		_, class, refused = s.allowed(c.user, c.room)
+	}
+	if refused == nil && class.Name == "" {
+		refused = errNotKept
+	}
+	if refused == nil && !s.reads.push(read{c, class.Name, m.Reply, m.Data}) {
+		refused = errBusy
+	}
+	if refused != nil && s.worthAnAnswer(serviceHistory, c) {
+		s.endHistory(m.Reply, v1.HistoryAnswer{Error: refused})
 	}
 }
 
 func (s *Service) readHistory() {
-	for q := range s.reads.queue {
+	for {
+		q, ok := s.reads.next()
+		if !ok {
+			return
+		}
 		s.answerHistory(q)
 		s.reads.done(q)
 	}
@@ -49,7 +62,7 @@ func (s *Service) readHistory() {
 func (s *Service) answerHistory(q read) {
 	p, refused := s.readPage(q)
 	if refused == nil {
-		// Reading takes its time, in which the caller may have been removed.
+		// Waiting and reading take their time, in which the caller may have been removed.
 		_, _, refused = s.allowed(q.user, q.room)
 	}
 	if refused != nil {
@@ -63,20 +76,13 @@ func (s *Service) answerHistory(q read) {
 }
 
 func (s *Service) readPage(q read) (page, *v1.Error) {
-	_, class, refused := s.allowed(q.user, q.room)
-	if refused != nil {
-		return page{}, refused
-	}
-	if class.Name == "" {
-		return page{}, errNotKept
-	}
 	request, refused := parseRequest(q.body)
 	if refused != nil {
 		return page{}, refused
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ReadTimeout)
 	defer cancel()
-	d, err := openDirect(s.cfg.History, class.Name, q.room)
+	d, err := openDirect(s.cfg.History, q.class, q.room)
 	if err != nil {
 		return page{}, errUnread
 	}

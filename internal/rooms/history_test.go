@@ -186,23 +186,6 @@ func TestHistoryRefuses(t *testing.T) {
 	}
 }
 
-// One user's requests do not take all readers.
-func TestHistoryReadsAreBounded(t *testing.T) {
-	r := newReads(3, 2)
-	for i, step := range []struct {
-		user string
-		want bool
-	}{{"a", true}, {"a", true}, {"a", false}, {"b", true}, {"c", false}} { // two of one user, three in all
-		if got := r.push(read{user: step.user}); got != step.want {
-			t.Errorf("step %d: %v, want %v", i, got, step.want)
-		}
-	}
-	q := <-r.queue
-	if r.done(q); r.len() != 2 || !r.push(q) {
-		t.Error("what is done counts no more")
-	}
-}
-
 // The last n are right while others append and the oldest go.
 func TestHistoryLastWhileRoomsChange(t *testing.T) {
 	class := smallClass()

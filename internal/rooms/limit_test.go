@@ -4,10 +4,13 @@ package rooms
 
 import (
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 func TestLimits(t *testing.T) {
@@ -49,10 +52,116 @@ func TestLimits(t *testing.T) {
 	expect("a", "new", errRoomRate)
 }
 
+// A user who asks for more than a node lets one user is refused, whatever it asks for, and takes nothing from others.
+func TestUserRates(t *testing.T) {
+	now := time.Now()
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.AppendRate, c.RequestRate, c.Now = 3, 2, func() time.Time { return now } })
+	a, bo := b.client(alice), b.client(bob)
+	a.fill(3, red)
+	expectCode(t, a.append(red, "4").Error, v1.CodeRate)
+	bo.fill(3, red)
+	for range 2 {
+		if _, end := a.history(red, v1.HistoryRequest{}); end.Error != nil {
+			t.Error(end.Error)
+		}
+		if answer := a.rooms(""); answer.Error != nil {
+			t.Error(answer.Error)
+		}
+	}
+	_, end := a.history(red, v1.HistoryRequest{})
+	expectCode(t, end.Error, v1.CodeRate)
+	expectCode(t, a.rooms("").Error, v1.CodeRate)
+	if messages, end := bo.history(red, v1.HistoryRequest{}); len(messages) != 6 {
+		t.Errorf("%d messages, %+v", len(messages), end)
+	}
+}
+
+// One user's requests that are not answered yet leave room for those of others.
+func TestRequestsInFlightOfOneUserAreBounded(t *testing.T) {
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.MaxReadsOfUser, c.AppendTimeout = 2, 2, time.Hour })
+	room := b.stuck()
+	c := b.client(alice)
+	for range 2 {
+		if err := c.PublishRequest(v1.AppendSubject(alice, room), c.NewInbox(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectCode(t, c.append(red, "x").Error, v1.CodeRate)
+	b.client(bob).fill(10, red)
+	b.services[0].pending.expired(time.Now().Add(2 * time.Hour))
+	c.fill(10, red)
+	c.ask(c.NewInbox(), room, room)
+	_, end := c.history(red, v1.HistoryRequest{})
+	expectCode(t, end.Error, v1.CodeRate)
+	if messages, end := b.client(bob).history(red, v1.HistoryRequest{}); len(messages) != 20 {
+		t.Errorf("%d messages, %+v", len(messages), end)
+	}
+	b.within("alice's requests to end", func() bool { return b.services[0].reads.len() == 0 })
+	if messages, end := c.history(red, v1.HistoryRequest{}); len(messages) != 20 {
+		t.Errorf("%d messages, %+v", len(messages), end)
+	}
+}
+
+// Who is refused again and again gets no more answers, which would cost others more than the requests do.
+func TestRefusalsOfOneUserAreBounded(t *testing.T) {
+	now := time.Now()
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.Now = func() time.Time { return now } })
+	c := b.client(eve)
+	for service, subject := range map[string]string{"append": v1.AppendSubject(eve, red), "history": v1.HistorySubject(eve, red), "rooms": v1.RoomsSubject(eve)} {
+		inbox := c.NewInbox()
+		sub := c.ask(inbox)
+		for range mostRefusals + 100 {
+			if err := c.PublishRequest(subject, inbox, []byte(strings.Repeat("x", mostName+1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.within("requests that are not answered", func() bool { return b.services[0].Counts().Requests[service][OutcomeLost] == 100 })
+		if n, _, err := sub.Pending(); n > mostRefusals || err != nil {
+			t.Errorf("%d refusals were answered, %v", n, err)
+		}
+	}
+	b.client(bob).fill(1, red)
+}
+
+// What a service has no room for is lost, counted, and bounds what a flood takes.
+func TestLostRequestsAreCounted(t *testing.T) {
+	b := newBus(t, 1, smallClass(), nil)
+	at, release := make(chan struct{}, 1), make(chan struct{})
+	var once sync.Once
+	b.dir.change(func() { b.dir.asked = func() { once.Do(func() { at <- struct{}{}; <-release }) } })
+	defer close(release)
+	c := b.client(alice)
+	ask := func() {
+		if err := c.PublishRequest(v1.AppendSubject(alice, red), "_INBOX."+alice+".x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	<-at
+	for range mostWaiting + 99 { // the one at work counts as waiting
+		ask()
+	}
+	var lost uint64
+	if !natstest.Until(5*time.Second, func() bool { lost = b.services[0].Counts().Requests["append"][OutcomeLost]; return lost == 100 }) {
+		t.Errorf("%d requests were lost, want 100", lost)
+	}
+}
+
+// The rates cost no memory for each message.
+func TestLimitsAllocateNothing(t *testing.T) {
+	l, now := newLimits(), time.Unix(1000, 0)
+	l.of(limitKey{id: alice}, 1, now)
+	if n := testing.AllocsPerRun(100, func() { l.of(limitKey{id: alice}, 1, now).AllowN(now, 1) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // Who has been quiet is forgotten, who has not is not.
 func TestLimitsAreForgotten(t *testing.T) {
 	class := v1.Class{Name: "c", PublisherRate: 1}
 	l, now := newLimits(), time.Unix(1000, 0)
+	waits := l.of(limitKey{"c", "waits for an acknowledgement"}, 1, now)
+	waits.inFlight.Add(1)
 	for i := range 100 * leastSweep {
 		now = now.Add(10 * time.Millisecond)
 		if l.allow(class, fmt.Sprint("user ", i), "r", now) != nil {
@@ -64,6 +173,9 @@ func TestLimitsAreForgotten(t *testing.T) {
 		if l.take(limitKey{"c", "busy"}, 1, now) != (i%100 == 0) {
 			t.Fatalf("the busy user's message at %v was treated as if it had been forgotten", now)
 		}
+	}
+	if l.of(limitKey{"c", "waits for an acknowledgement"}, 1, now) != waits {
+		t.Error("what is in flight was forgotten")
 	}
 }
 

@@ -19,6 +19,7 @@ type pending struct {
 type waiting struct {
 	reply    string
 	deadline time.Time
+	by       *budget
 }
 
 func newPending(limit int) *pending {
@@ -26,14 +27,15 @@ func newPending(limit int) *pending {
 }
 
 // add returns the number under which take finds it; ok is false when there are as many as may be.
-func (p *pending) add(reply string, deadline time.Time) (number uint64, ok bool) {
+func (p *pending) add(reply string, deadline time.Time, by *budget) (number uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.replies) >= p.limit {
 		return 0, false
 	}
+	by.inFlight.Add(1)
 	p.next++
-	p.replies[p.next] = waiting{reply, deadline}
+	p.replies[p.next] = waiting{reply, deadline, by}
 	return p.next, true
 }
 
@@ -42,7 +44,9 @@ func (p *pending) take(number uint64) (reply string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w, ok := p.replies[number]
-	delete(p.replies, number)
+	if ok {
+		p.forget(number, w)
+	}
 	return w.reply, ok
 }
 
@@ -53,10 +57,15 @@ func (p *pending) expired(now time.Time) (replies []string) {
 	for number, w := range p.replies {
 		if !now.Before(w.deadline) {
 			replies = append(replies, w.reply)
-			delete(p.replies, number)
+			p.forget(number, w)
 		}
 	}
 	return replies
+}
+
+func (p *pending) forget(number uint64, w waiting) {
+	delete(p.replies, number)
+	w.by.inFlight.Add(-1)
 }
 
 func (p *pending) len() int {

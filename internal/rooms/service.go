@@ -44,15 +44,20 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is time.Now by default.
 	Now func() time.Time
-	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default.
-	MaxAppends int
+	// AppendRate is how many messages a second one user may ask to append, 100,000 by default, and RequestRate how many pages of history,
+	// and how many lists of rooms, 1000 by default. They keep a user from taking the node's time from others, whatever classes allow.
+	AppendRate, RequestRate float64
+	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default, and MaxAppendsOfUser how many of one user, 2048
+	// by default.
+	MaxAppends, MaxAppendsOfUser int
 	// AppendTimeout is how long each waits at most, 5 s by default.
 	AppendTimeout time.Duration
-	// Readers is how many pages of history are read at a time, 4 by default. Each may take 5 MiB of memory.
+	// Readers is how many pages of history are read at a time, 4 by default. Each may take 5 MiB of memory. One class has at most all
+	// but one of them, and three quarters of MaxReads, so that one that can't be read leaves something to the others.
 	Readers int
 	// MaxReads is how many requests for history may wait, 256 by default, and MaxReadsOfUser how many of one user, 16 by default.
 	MaxReads, MaxReadsOfUser int
-	// ReadTimeout is how long reading a page may take, 3 s by default.
+	// ReadTimeout is how long a request for a page may wait, and how long reading it may take, 3 s by default.
 	ReadTimeout time.Duration
 }
 
@@ -60,10 +65,14 @@ type Config struct {
 type Service struct {
 	cfg     Config
 	counts  counters
+	limits  [len(services)]*limits
+	rates   [len(services)]float64 // of one user
+	most    [len(services)]int     // in flight of one user
 	pending *pending
 	acks    string // acknowledgements come to this prefix and a number
 	answer  []byte // of the goroutine that gets acknowledgements
 
+	lost     [len(services)]uint64 // of the subscriptions that there are; it belongs to Run
 	appender appender
 	reads    *reads
 }
@@ -75,6 +84,8 @@ const (
 	mostName = 256
 	// roomsPage is how many rooms an answer lists.
 	roomsPage = 500
+	// mostWaiting is how many requests to a service wait before more are lost, in messages and in bytes: what takes a moment to work off.
+	mostWaiting, mostWaitingBytes = 1 << 15, 64 << 20
 )
 
 // New returns services that do nothing before Run. It fails when a required field is missing.
@@ -88,11 +99,16 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.MaxAppends, cfg.AppendTimeout = cmp.Or(cfg.MaxAppends, 8192), cmp.Or(cfg.AppendTimeout, 5*time.Second)
+	cfg.AppendRate, cfg.RequestRate = cmp.Or(cfg.AppendRate, 100_000), cmp.Or(cfg.RequestRate, 1000)
+	cfg.MaxAppends, cfg.MaxAppendsOfUser = cmp.Or(cfg.MaxAppends, 8192), cmp.Or(cfg.MaxAppendsOfUser, 2048)
+	cfg.AppendTimeout = cmp.Or(cfg.AppendTimeout, 5*time.Second)
 	cfg.Readers, cfg.ReadTimeout = cmp.Or(cfg.Readers, 4), cmp.Or(cfg.ReadTimeout, 3*time.Second)
 	cfg.MaxReads, cfg.MaxReadsOfUser = cmp.Or(cfg.MaxReads, 256), cmp.Or(cfg.MaxReadsOfUser, 16)
 	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: nats.NewInbox() + ".",
-		appender: appender{limits: newLimits(), header: nats.Header{}}, reads: newReads(cfg.MaxReads, cfg.MaxReadsOfUser)}, nil
+		limits:   [...]*limits{newLimits(), newLimits(), newLimits()},
+		rates:    [...]float64{serviceAppend: cfg.AppendRate, serviceHistory: cfg.RequestRate, serviceRooms: cfg.RequestRate},
+		most:     [...]int{serviceAppend: cfg.MaxAppendsOfUser, serviceHistory: cfg.MaxReadsOfUser, serviceRooms: 1},
+		appender: appender{header: nats.Header{}}, reads: newReads(cfg.MaxReads, cfg.Readers)}, nil
 }
 
 // Run serves until the context ends, and is called once. It takes requests only while the directory is ready: those go to other nodes
@@ -123,6 +139,10 @@ func (s *Service) Run(ctx context.Context) error {
 			subs = nil
 		}
 		s.expire(s.cfg.Now())
+		s.countLost(subs)
+		if s.cfg.Clients.IsClosed() || s.cfg.History.IsClosed() {
+			return fmt.Errorf("serve rooms: %w", nats.ErrConnectionClosed)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -132,17 +152,20 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) enter() ([]*nats.Subscription, error) {
+	subjects := [len(services)]string{serviceAppend: v1.AppendSubjects, serviceHistory: v1.HistorySubjects, serviceRooms: v1.RoomsSubjects}
 	var subs []*nats.Subscription
-	for subject, handle := range map[string]nats.MsgHandler{
-		v1.AppendSubjects: s.append, v1.HistorySubjects: s.queueHistory, v1.RoomsSubjects: s.rooms,
-	} {
-		sub, err := s.cfg.Clients.QueueSubscribe(subject, v1.ServiceQueue, handle)
+	for service, handle := range [len(services)]nats.MsgHandler{serviceAppend: s.append, serviceHistory: s.queueHistory, serviceRooms: s.rooms} {
+		sub, err := s.cfg.Clients.QueueSubscribe(subjects[service], v1.ServiceQueue, handle)
+		if err == nil {
+			subs = append(subs, sub)
+			err = sub.SetPendingLimits(mostWaiting, mostWaitingBytes)
+		}
 		if err != nil {
 			s.leave(subs)
-			return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+			return nil, fmt.Errorf("subscribe to %s: %w", subjects[service], err)
 		}
-		subs = append(subs, sub)
 	}
+	s.lost = [len(services)]uint64{}
 	s.cfg.Logger.Info("rooms are served")
 	return subs, nil
 }
@@ -183,6 +206,49 @@ func (s *Service) leave(subs []*nats.Subscription) {
 	s.cfg.Logger.Info("rooms are no longer served")
 }
 
+// countLost counts what the client library had no room for, by subscriptions in the order of services.
+func (s *Service) countLost(subs []*nats.Subscription) {
+	for service, sub := range subs {
+		if n, err := sub.Dropped(); err == nil { // it fails on a connection that is closed
+			s.counts[service][lost].Add(uint64(n) - s.lost[service])
+			s.lost[service] = uint64(n)
+		}
+	}
+}
+
+// caller is who asks, in which room, and when.
+type caller struct {
+	user, room string
+	at         time.Time
+	budget     *budget
+}
+
+// admit comes before all else in every request. ok is false for one that gets no answer.
+func (s *Service) admit(service int, m *nats.Msg) (c caller, refused *v1.Error, ok bool) {
+	c.user, _, c.room, ok = v1.ParseService(m.Subject)
+	if !ok || !v1.IsInbox(m.Reply, c.user) {
+		s.counts.add(service, OutcomeDropped)
+		return c, nil, false
+	}
+	c.at = s.cfg.Now()
+	c.budget = s.limits[service].of(limitKey{id: c.user}, s.rates[service], c.at)
+	if !c.budget.AllowN(c.at, 1) {
+		refused = errUserRate
+	} else if int(c.budget.inFlight.Load()) >= s.most[service] {
+		refused = errInFlight
+	}
+	return c, refused, true
+}
+
+// worthAnAnswer is false for who was refused too often lately, and asks on: answers to that would cost the others more than its requests.
+func (s *Service) worthAnAnswer(service int, c caller) bool {
+	if c.budget.refuse(c.at) {
+		return true
+	}
+	s.counts.add(service, OutcomeLost)
+	return false
+}
+
 // allowed asks the live directory. The class is empty for a room that keeps nothing. That there is no such room, and that the caller
 // is not in it, are told in the same words.
 func (s *Service) allowed(user, room string) (v1.Role, v1.Class, *v1.Error) {
@@ -205,19 +271,23 @@ func (s *Service) allowed(user, room string) (v1.Role, v1.Class, *v1.Error) {
 
 // rooms lists the caller's rooms.
 func (s *Service) rooms(m *nats.Msg) {
-	user, _, _, ok := v1.ParseService(m.Subject)
-	if !ok || !v1.IsInbox(m.Reply, user) {
-		s.counts.add(serviceRooms, OutcomeDropped)
+	c, refused, ok := s.admit(serviceRooms, m)
+	if !ok {
 		return
 	}
 	var answer v1.RoomsAnswer
 	switch {
+	case refused != nil:
+		answer.Error = refused
 	case len(m.Data) > mostName:
 		answer.Error = errMalformedName
 	case !s.cfg.Directory.Ready():
 		answer.Error = errNotReady
 	default:
-		answer.Rooms, answer.Next = s.cfg.Directory.RoomsOf(user, string(m.Data), roomsPage)
+		answer.Rooms, answer.Next = s.cfg.Directory.RoomsOf(c.user, string(m.Data), roomsPage)
+	}
+	if answer.Error != nil && !s.worthAnAnswer(serviceRooms, c) {
+		return
 	}
 	s.counts.add(serviceRooms, outcomeOf(answer.Error))
 	s.answerJSON(m.Reply, answer)
