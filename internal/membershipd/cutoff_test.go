@@ -3,7 +3,10 @@
 package membershipd
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/busauth"
+	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 )
 
@@ -25,6 +29,72 @@ func (p *plan) guardAfter(t *testing.T, refuse, drop time.Duration) {
 		t.Fatal(err)
 	}
 	p.server.Auth, p.server.Connect = p.members.auth, connectOptions(keys)
+}
+
+// breakable returns what closes the node's own connections to an account, also those that it makes later, until it is called for
+// another.
+func (p *plan) breakable() func(account string) {
+	var mu sync.Mutex
+	broken, own := "", map[string][]*nats.Conn{}
+	connect := p.server.Connect
+	p.server.Connect = func(account string) []nats.Option {
+		return append(connect(account), nats.ConnectHandler(func(nc *nats.Conn) {
+			mu.Lock()
+			defer mu.Unlock()
+			if own[account] = append(own[account], nc); account == broken {
+				nc.Close()
+			}
+		}))
+	}
+	return func(account string) {
+		mu.Lock()
+		defer mu.Unlock()
+		for broken = account; len(own[account]) > 0; own[account] = own[account][1:] {
+			own[account][0].Close()
+		}
+	}
+}
+
+// TestServicesBeginAnew: the connection of a node's services is closed for good. The log says why they begin anew.
+func TestServicesBeginAnew(t *testing.T) {
+	var broken func(account string)
+	var log bytes.Buffer
+	n := mustRun(t, planFor(t, "n0", t.TempDir(), func(p *plan) {
+		p.log = slog.New(slog.NewTextHandler(&log, nil))
+		p.guardAfter(t, time.Minute, time.Minute)
+		broken = p.breakable()
+	}))
+	mustBecome(t, "/readyz", 200, n)
+	ann := mustUser(t, mustStore(t, n), "ann")
+	conn := ann.mustConnect(t, n)
+	served := func() bool { _, err := conn.Request(v1.RoomsSubject(ann.key), nil, limit/30); return err == nil }
+	natstest.Within(t, limit, "a list of rooms", served)
+	broken(embeddednats.AccountClients)
+	broken("")
+	natstest.Within(t, limit, "a list of rooms", served)
+	n.stop(t)
+	if s := log.String(); !strings.Contains(s, "the services of rooms have ended") || strings.Contains(s, "error=<nil>") {
+		t.Errorf("the log does not say why services have begun anew:\n%s", s)
+	}
+}
+
+// TestUsersAreDroppedByANodeThatCannotWatch: the connection of a node over which it watches membership is closed for good, as often as it
+// is made. What the node knows grows old all the same.
+func TestUsersAreDroppedByANodeThatCannotWatch(t *testing.T) {
+	var broken func(account string)
+	n := mustRun(t, planFor(t, "n0", t.TempDir(), func(p *plan) {
+		p.guardAfter(t, 5*time.Second, 10*time.Second)
+		broken = p.breakable()
+	}))
+	mustBecome(t, "/readyz", 200, n)
+	ann := mustUser(t, mustStore(t, n), "ann")
+	conn := ann.mustConnect(t, n)
+	broken(embeddednats.AccountMembership)
+	natstest.Within(t, limit, "/readyz to say that membership is not watched", func() bool {
+		code, a := n.get("/readyz")
+		return code == 503 && strings.Contains(a.Reason, "not being watched")
+	})
+	natstest.Within(t, limit, "ann to be dropped", conn.IsClosed)
 }
 
 // TestRevokeWhileCutOff: a node that is cut off first admits nobody and then drops everybody, so that one who is removed elsewhere

@@ -46,7 +46,7 @@ func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) 
 }
 
 // run serves one server, whose buckets are open, until the context ends or a connection to it is lost for good.
-func (m *members) run(ctx context.Context, server *embeddednats.Server, h *health) error {
+func (m *members) run(ctx context.Context, server *embeddednats.Server) error {
 	conns := map[string]*nats.Conn{}
 	for _, account := range []string{embeddednats.AccountMembership, embeddednats.AccountHistory, embeddednats.AccountClients} {
 		nc, err := server.InProcess(account)
@@ -66,26 +66,27 @@ func (m *members) run(ctx context.Context, server *embeddednats.Server, h *healt
 		return err
 	}
 	m.service.Store(service)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait() // before the connections are closed
-	defer cancel()
-	wg.Go(func() { m.guard(ctx, h) })
+	defer cancel(nil)
 	wg.Go(func() { j.run(ctx) })
 	wg.Go(func() {
 		serving, leave := context.WithCancel(ctx)
 		defer leave()
 		defer context.AfterFunc(m.serving, leave)()
 		if err := service.Run(serving); err != nil {
-			m.log.Error("the services of rooms have ended", "error", err)
-			cancel() // all begins anew
+			cancel(fmt.Errorf("the services of rooms have ended: %w", err)) // all begins anew
 		}
 	})
-	return m.directory.Run(ctx, conns[embeddednats.AccountMembership])
+	if err := m.directory.Run(ctx, conns[embeddednats.AccountMembership]); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // guard tells readiness whether users are admitted, and drops those who are connected once the node has been cut off for too long: one
-// of them may have been removed meanwhile.
+// of them may have been removed meanwhile. It goes on while run is to begin anew, which may take long: users stay connected.
 func (m *members) guard(ctx context.Context, h *health) {
 	tick := time.NewTicker(guardPause)
 	defer tick.Stop()

@@ -128,6 +128,9 @@ func (s *supervisor) watch(ctx context.Context, server *embeddednats.Server) *em
 // serveUsers opens the membership buckets and then serves users, again and again until the context ends: a cluster without a quorum
 // can't be helped by giving up.
 func (s *supervisor) serveUsers(ctx context.Context, server *embeddednats.Server) {
+	var guarding sync.WaitGroup
+	defer guarding.Wait()
+	guard := sync.OnceFunc(func() { guarding.Go(func() { s.members.guard(ctx, s.health) }) })
 	for {
 		err := openBuckets(ctx, server)
 		if err == nil {
@@ -135,7 +138,8 @@ func (s *supervisor) serveUsers(ctx context.Context, server *embeddednats.Server
 				s.health.setShut("")
 				return
 			}
-			err = s.members.run(ctx, server, s.health)
+			guard() // nobody has been admitted before
+			err = s.members.run(ctx, server)
 		}
 		if ctx.Err() != nil {
 			return
