@@ -31,7 +31,8 @@ type Config struct {
 	// ServerName is the node's. Heartbeats carry it, for people who look at them.
 	ServerName string
 	// Changed is told the Ed25519 keys, as hexadecimal digits, of users whose authorization or grants have changed, after the
-	// directory has the change. It is called from one goroutine at a time, and holds up what comes next. Nil tells nobody.
+	// directory has the change. It is called from one goroutine at a time, and holds up what comes next. The knowledge is as old as what
+	// was told to the end. Nil tells nobody.
 	Changed func(users []string)
 	// Heartbeat is the time between two proofs that the node is not cut off, DefaultHeartbeat if 0.
 	Heartbeat time.Duration
@@ -51,6 +52,8 @@ type Config struct {
 type Directory struct {
 	c   Config
 	log *slog.Logger
+	// life is how long a watch may be without a proof, watchLife but in tests.
+	life time.Duration
 
 	tell    sync.Mutex // one call of Changed at a time
 	mu      sync.RWMutex
@@ -74,7 +77,7 @@ func NewDirectory(c Config) *Directory {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	d := &Directory{c: c, log: c.Logger, index: newIndex()}
+	d := &Directory{c: c, log: c.Logger, life: watchLife, index: newIndex()}
 	for _, name := range []string{v1.BucketUsers, v1.BucketRooms, v1.BucketMembers} {
 		d.buckets = append(d.buckets, &bucket{d: d, name: name, keys: map[string]*known{}, proven: c.Now()})
 	}

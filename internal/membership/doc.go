@@ -15,4 +15,21 @@
 // the last sequence, which must not be lower, and for the number of subjects up to it; and it waits until the watch has passed that
 // sequence and has shown as many subjects. Then all that was acknowledged before the heartbeat was sent has been seen. The age of
 // the knowledge is the time since then. A watch that does not come to a proof is made anew.
+//
+// # When markers go
+//
+// A removal leaves a marker, and markers would fill a bucket in the end: [Store.PurgeMarkers] purges them. Who is removed must not stay
+// listed by a directory that has not seen the marker. What a directory knows of a key ends in two ways: it sees the marker, or a watch
+// comes to a proof that has not shown the key. So a removal is overlooked only by a watch that has shown the key as it was before, and
+// will show no marker. There is no such watch:
+//
+//   - A watch begins on a replica that has a heartbeat which was acknowledged before; by its first heartbeat one on a replica that lags is
+//     found out. A replica takes what it is told in order, purges included. So what was purged before the watch is not shown, and of
+//     each removal that was not purged the marker is.
+//   - A removal that comes later has its marker in the bucket for an hour, by the clock of a process that has seen it. A watch that is
+//     without a proof for ten minutes is made anew. So the watch has come to a proof behind the marker, and has shown it.
+//
+// Besides, a watch that has shown a key that is gone has shown more subjects than there are, and does not come to a proof. That is how
+// each watch ends after a purge, also one that has shown the marker, and why it is not done more often than needed: each directory reads
+// the bucket anew, and nothing is proven as long as markers go.
 package membership

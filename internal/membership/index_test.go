@@ -50,9 +50,12 @@ func (x *table) tell(bucket, key string, value any) []string {
 		}
 	}
 	x.seq++
-	c := changes{}
+	var c changes
 	b := x.buckets[slices.Index(buckets, bucket)]
-	b.see(b.watch, key, x.seq, data, c)
+	b.do(func(n *news) {
+		b.see(b.watch, key, x.seq, data, n)
+		c = n.changed
+	})
 	return slices.Sorted(maps.Keys(c))
 }
 
@@ -273,7 +276,7 @@ func TestAnOldRevisionChangesNothing(t *testing.T) {
 	b.begin()
 	b.pending = &proof{last: x.seq, done: make(chan error, 1)}
 	b.last = x.seq
-	b.judge(changes{})
+	b.do(b.judge)
 	if b.floor != x.seq || len(b.keys) != 0 {
 		t.Fatal("a watch that has shown nothing, of a bucket that has nothing, is not believed")
 	}
@@ -283,7 +286,7 @@ func TestAnOldRevisionChangesNothing(t *testing.T) {
 		t.Error("a user that vanished came back with an old revision")
 	}
 	x.seq = 10
-	b.see(b.watch-1, v1.UserKey(hex), 11, []byte(`{"name":"u","key":"`+key+`"}`), changes{})
+	b.do(func(n *news) { b.see(b.watch-1, v1.UserKey(hex), 11, []byte(`{"name":"u","key":"`+key+`"}`), n) })
 	if x.IsAuthorized(hex) || b.last == 11 {
 		t.Error("a message of a watch that was given up was taken")
 	}

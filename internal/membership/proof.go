@@ -17,6 +17,9 @@ import (
 // written again before the watch came to it is shown at its new place only.
 const misses = 3
 
+// errPurged is what a watch comes to that has shown keys whose removal was purged since.
+var errPurged = errors.New("keys have been purged")
+
 // proof is what a watch must have shown for everything up to a heartbeat to be seen.
 type proof struct {
 	sent     time.Time // of the heartbeat
@@ -26,7 +29,7 @@ type proof struct {
 }
 
 // prove makes one proof after the other, until the context ends or the watch fails.
-func (b *bucket) prove(ctx context.Context, js jetstream.JetStream) error {
+func (b *bucket) prove(ctx context.Context, js jetstream.JetStream, life *time.Timer) error {
 	for missed := 0; ctx.Err() == nil; {
 		p, created, err := b.ask(ctx, js)
 		if err != nil {
@@ -45,6 +48,7 @@ func (b *bucket) prove(ctx context.Context, js jetstream.JetStream) error {
 		next := b.d.c.Heartbeat
 		if err := b.await(ctx, p); err == nil {
 			missed = 0
+			life.Reset(b.d.life)
 		} else if missed++; missed == misses || b.lags(p) {
 			return err
 		} else {
@@ -55,21 +59,30 @@ func (b *bucket) prove(ctx context.Context, js jetstream.JetStream) error {
 	return ctx.Err()
 }
 
+// beat writes a heartbeat, and returns its sequence once a quorum has it.
+func (b *bucket) beat(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+	ack, err := js.Publish(ctx, subjectOf(b.name, v1.HeartbeatKey), []byte(b.d.c.ServerName), jetstream.WithExpectStream(streamOf(b.name)))
+	if err != nil {
+		return 0, fmt.Errorf("no quorum has acknowledged a heartbeat: %w", err)
+	}
+	return ack.Sequence, nil
+}
+
 // ask sends a heartbeat, and asks the leader what is in the bucket.
 func (b *bucket) ask(ctx context.Context, js jetstream.JetStream) (*proof, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(b.d.c.Heartbeat, time.Second))
 	defer cancel()
 	p := &proof{sent: b.d.c.Now(), done: make(chan error, 1)}
-	ack, err := js.Publish(ctx, subjectOf(b.name, v1.HeartbeatKey), []byte(b.d.c.ServerName), jetstream.WithExpectStream(streamOf(b.name)))
+	sequence, err := b.beat(ctx, js)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("no quorum has acknowledged a heartbeat: %w", err)
+		return nil, time.Time{}, err
 	}
 	stream, err := js.Stream(ctx, streamOf(b.name))
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("ask the leader: %w", err)
 	}
 	info := stream.CachedInfo()
-	if p.last, p.subjects = info.State.LastSeq, int(info.State.NumSubjects); leaderless(info) || p.last < ack.Sequence {
+	if p.last, p.subjects = info.State.LastSeq, int(info.State.NumSubjects); leaderless(info) || p.last < sequence {
 		return nil, time.Time{}, errors.New("the answer is not of the leader: it does not know the heartbeat, or knows no leader")
 	}
 	return p, info.Created, nil
@@ -77,13 +90,12 @@ func (b *bucket) ask(ctx context.Context, js jetstream.JetStream) (*proof, time.
 
 // await waits until the watch has passed a proof. It fails when the watch has shown another number of subjects, or stands still.
 func (b *bucket) await(ctx context.Context, p *proof) error {
-	changed := changes{}
-	b.d.mu.Lock()
-	b.pending = p
-	b.judge(changed)
-	at := b.last
-	b.d.mu.Unlock()
-	b.d.changed(changed)
+	var at uint64
+	b.do(func(n *news) {
+		b.pending = p
+		b.judge(n)
+		at = b.last
+	})
 	for {
 		select {
 		case <-ctx.Done():
@@ -110,19 +122,21 @@ func (b *bucket) lags(p *proof) bool {
 }
 
 // judge decides the pending proof if the watch has passed it. The lock is held.
-func (b *bucket) judge(changed changes) {
+func (b *bucket) judge(n *news) {
 	p := b.pending
 	if p == nil || b.last < p.last {
 		return
 	}
 	b.pending = nil
-	if have := b.shown(p.last); have != p.subjects {
+	if have := b.shown(p.last); have > p.subjects {
+		p.done <- fmt.Errorf("%w: the watch has shown %d keys up to sequence %d, where there are %d", errPurged, have, p.last, p.subjects)
+		return
+	} else if have < p.subjects {
 		p.done <- fmt.Errorf("the watch has shown %d keys up to sequence %d, where there are %d", have, p.last, p.subjects)
 		return
 	}
 	if !b.whole {
-		b.sweep(changed)
+		b.sweep(n)
 	}
-	b.whole, b.loaded, b.proven, b.floor, b.reason = true, true, p.sent, p.last, ""
-	p.done <- nil
+	b.whole, b.loaded, b.floor, b.reason, n.proven = true, true, p.last, "", p
 }

@@ -191,7 +191,7 @@ func TestAProofIsJudgedByWhatWasShown(t *testing.T) {
 	judge := func(last uint64, subjects int) error {
 		p := &proof{last: last, subjects: subjects, done: make(chan error, 1)}
 		b.pending = p
-		b.judge(changes{})
+		b.do(b.judge)
 		select {
 		case err := <-p.done:
 			return err

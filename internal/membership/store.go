@@ -3,11 +3,11 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,8 +72,8 @@ type StoreConfig struct {
 // A revision of 0 means "whatever is there" for a removal, and "nothing is there" where a value is put. Any method may fail with
 // ErrUnavailable.
 //
-// A change is answered for done once a quorum has taken it. What is only read, ErrNotFound and ErrExists included, may come from a
-// leader that has been cut off for some seconds and does not know.
+// A change is answered for done once a quorum has taken it, and a method that changes something fails with ErrNotFound only if a quorum
+// has it so. What is only read, and ErrExists, may come from a leader that has been cut off for some seconds and does not know.
 type Store struct {
 	js jetstream.JetStream
 	c  StoreConfig
@@ -158,13 +158,24 @@ const headerOperation = "KV-Operation"
 
 // write puts a message if the key has that revision. It fails with ErrConflict.
 func (s *Store) write(ctx context.Context, bucket, key string, h nats.Header, value []byte, revision uint64) (uint64, error) {
+	return s.writeIf(ctx, bucket, key, h, value, revision, jetstream.WithExpectLastSequencePerSubject(revision))
+}
+
+// sure returns an error that says what was read of a key at a revision, if a quorum has it so too: a leader that is cut off may not know
+// better. It does so by a heartbeat that is taken only if the key has that revision, and fails with ErrConflict if it has not.
+func (s *Store) sure(ctx context.Context, bucket, key string, revision uint64, is error) error {
+	_, err := s.writeIf(ctx, bucket, v1.HeartbeatKey, nil, nil, revision,
+		jetstream.WithExpectLastSequenceForSubject(revision, subjectOf(bucket, key)))
+	return cmp.Or(err, is)
+}
+
+func (s *Store) writeIf(ctx context.Context, bucket, key string, h nats.Header, value []byte, revision uint64, is jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if h == nil {
 		h = nats.Header{}
 	}
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subjectOf(bucket, key), Header: h, Data: value},
-		jetstream.WithExpectLastSequencePerSubject(revision))
+	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subjectOf(bucket, key), Header: h, Data: value}, is)
 	if err == nil {
 		return ack.Sequence, nil
 	}
@@ -190,74 +201,32 @@ func (s *Store) del(ctx context.Context, bucket, key, text string, revision uint
 	return err
 }
 
-// load reads a record that must be there. It fails with ErrNotFound.
+// load reads a record that must be there. It fails with ErrNotFound, and gives the marker's revision even so.
 func load[T any](ctx context.Context, s *Store, bucket, key string) (Record[T], error) {
 	var r Record[T]
 	e, err := s.get(ctx, bucket, key)
 	if err != nil {
 		return r, err
 	}
-	if !e.live {
+	if r.Revision = e.revision; !e.live {
 		return r, fmt.Errorf("%w: %s", ErrNotFound, strings.ReplaceAll(key, ".", " "))
 	}
 	if err := json.Unmarshal(e.value, &r.Value); err != nil {
 		return r, fmt.Errorf("record %s of %s can't be read, remove it: %w", key, bucket, err)
 	}
-	r.Revision = e.revision
 	return r, nil
 }
 
-// loadAt is load for a change of the record at a revision, 0 for any. It fails with ErrNotFound and ErrConflict.
+// loadAt is load for a change of the record at a revision, 0 for any. It fails with ErrNotFound, for sure, and ErrConflict.
 func loadAt[T any](ctx context.Context, s *Store, bucket, key string, revision uint64) (Record[T], error) {
 	r, err := load[T](ctx, s, bucket, key)
+	if errors.Is(err, ErrNotFound) {
+		return r, s.sure(ctx, bucket, key, r.Revision, err)
+	}
 	if err == nil && revision != 0 && r.Revision != revision {
 		return r, fmt.Errorf("%w: %s is at revision %d, not %d; read it again", ErrConflict, key, r.Revision, revision)
 	}
 	return r, err
-}
-
-// page reads records whose keys match a filter, in the order of keys: the first limit of those after a key. next is what the
-// following page begins after, empty on the last.
-func page[T any](ctx context.Context, s *Store, bucket, filter, after string, limit int) (list []Record[T], next string, err error) {
-	keys, err := s.keys(ctx, bucket, filter)
-	if err != nil {
-		return nil, "", err
-	}
-	if limit < 1 || limit > v1.MaxPage {
-		limit = v1.MaxPage
-	}
-	i, found := slices.BinarySearch(keys, after)
-	if found {
-		i++
-	}
-	for _, key := range keys[i:] {
-		if len(list) == limit {
-			return list, next, nil
-		}
-		r, err := load[T](ctx, s, bucket, key)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		list, next = append(list, r), key
-	}
-	return list, "", nil
-}
-
-// keys are those of a bucket that match a filter, those that were removed included, sorted, as the leader knows them.
-func (s *Store) keys(ctx context.Context, bucket, filter string) ([]string, error) {
-	info, err := s.info(ctx, bucket, jetstream.WithSubjectFilter(subjectOf(bucket, filter)))
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]string, 0, len(info.State.Subjects))
-	for subject := range info.State.Subjects {
-		keys = append(keys, strings.TrimPrefix(subject, subjectOf(bucket, "")))
-	}
-	slices.Sort(keys)
-	return keys, nil
 }
 
 func (s *Store) info(ctx context.Context, bucket string, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
@@ -287,33 +256,15 @@ func (s *Store) spare(ctx context.Context, bucket string) error {
 	if err != nil {
 		return err
 	}
-	if most := info.Config.MaxBytes; most > 0 && info.State.Bytes > uint64(most)/wholeParts*fullParts {
-		return fmt.Errorf("%w: bucket %s holds %d of %d bytes, and the rest is kept for changes and removals", ErrLimit, bucket, info.State.Bytes, most)
+	if filled(info, fullParts) {
+		return fmt.Errorf("%w: bucket %s holds %d of %d bytes, and the rest is kept for changes and removals; what removals have left "+
+			"behind is purged an hour later", ErrLimit, bucket, info.State.Bytes, info.Config.MaxBytes)
 	}
 	return nil
 }
 
-// removeAll removes what is live of the keys that match a filter, as long as allowed says so, asked after each record was read and
-// before it is removed.
-func (s *Store) removeAll(ctx context.Context, filter string, allowed func() (bool, error)) error {
-	keys, err := s.keys(ctx, v1.BucketMembers, filter)
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		e, err := s.get(ctx, v1.BucketMembers, key)
-		if err != nil {
-			return err
-		}
-		if !e.live {
-			continue
-		}
-		if ok, err := allowed(); err != nil || !ok {
-			return err
-		}
-		if err := s.del(ctx, v1.BucketMembers, key, "", e.revision); err != nil {
-			return err
-		}
-	}
-	return nil
+// filled says whether a bucket holds more than so many of wholeParts of what it may.
+func filled(i *jetstream.StreamInfo, parts uint64) bool {
+	most := i.Config.MaxBytes
+	return most > 0 && i.State.Bytes > uint64(most)/wholeParts*parts
 }

@@ -10,12 +10,12 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// GetClass reads a history class. It fails with ErrNotFound.
+// GetClass reads a history class. It fails with ErrNotFound, if a quorum has it so.
 func (s *Store) GetClass(ctx context.Context, name string) (Record[v1.Class], error) {
 	if err := CheckName("class", name); err != nil {
 		return Record[v1.Class]{}, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	return load[v1.Class](ctx, s, v1.BucketRooms, v1.ClassKey(name))
+	return loadAt[v1.Class](ctx, s, v1.BucketRooms, v1.ClassKey(name), 0)
 }
 
 // ListClasses reads all history classes, sorted by name.

@@ -11,12 +11,12 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// GetRoom reads a room by its name. It fails with ErrNotFound.
+// GetRoom reads a room by its name. It fails with ErrNotFound, if a quorum has it so.
 func (s *Store) GetRoom(ctx context.Context, name string) (Record[v1.Room], error) {
 	if err := CheckName("room", name); err != nil {
 		return Record[v1.Room]{}, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	return load[v1.Room](ctx, s, v1.BucketRooms, v1.RoomKey(name))
+	return loadAt[v1.Room](ctx, s, v1.BucketRooms, v1.RoomKey(name), 0)
 }
 
 // ListRooms reads at most limit rooms (1,000 if 0), and what to ask for the next page, empty on the last.
@@ -192,7 +192,7 @@ func (s *Store) RemoveMember(ctx context.Context, room, user string, revision ui
 		case err != nil:
 			return err
 		case !e.live:
-			return fmt.Errorf("%w: the user is not in room %s", ErrNotFound, room)
+			return s.sure(ctx, v1.BucketMembers, key, e.revision, fmt.Errorf("%w: the user is not in room %s", ErrNotFound, room))
 		case revision != 0 && revision != e.revision:
 			return fmt.Errorf("%w: the membership is at revision %d, not %d; read it again", errStale, e.revision, revision)
 		}

@@ -163,7 +163,7 @@ func (s *Store) SetAdmin(ctx context.Context, key string, admin bool, revision u
 
 // RemoveUser takes a user from the allowlist, then out of all rooms, then frees its name. The first step revokes. With revision 0 it
 // wins against whoever changes the user meanwhile. Called again it finishes what was begun, and fails with ErrNotFound only for a key
-// that never was a user's. It fails with v1.ErrUserKey and ErrConflict.
+// that never was a user's, or whose removal is done and was purged since. It fails with v1.ErrUserKey and ErrConflict.
 func (s *Store) RemoveUser(ctx context.Context, key string, revision uint64) error {
 	hex, err := v1.UserHex(key)
 	if err != nil {
@@ -173,14 +173,21 @@ func (s *Store) RemoveUser(ctx context.Context, key string, revision uint64) err
 	if err != nil {
 		return err
 	}
+	return s.finishRemoval(ctx, name, hex, true)
+}
+
+// finishRemoval takes a user who was revoked out of all rooms, if it may be in some, and frees its name.
+func (s *Store) finishRemoval(ctx context.Context, name, hex string, inRooms bool) error {
 	// A user made anew meanwhile has begun with no rooms, and keeps those that it has been given since.
 	gone := func() (bool, error) {
 		e, err := s.get(ctx, v1.BucketUsers, v1.UserKey(hex))
 		return !e.live, err
 	}
-	err = insist(ctx, func() error { return s.removeAll(ctx, v1.MemberKey("*", hex), gone) })
-	if err != nil {
-		return err
+	if inRooms {
+		err := insist(ctx, func() error { return s.removeAll(ctx, v1.MemberKey("*", hex), gone) })
+		if err != nil {
+			return err
+		}
 	}
 	return insist(ctx, func() error { return s.freeName(ctx, name, hex, gone) })
 }
@@ -194,7 +201,7 @@ func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name s
 		}
 		if !e.live {
 			if name = string(e.value); e.revision == 0 {
-				return fmt.Errorf("%w: user %s", ErrNotFound, hex)
+				return s.sure(ctx, v1.BucketUsers, v1.UserKey(hex), 0, fmt.Errorf("%w: user %s", ErrNotFound, hex))
 			}
 			// Written again: a leader that is cut off does not know who was put back meanwhile, and only a quorum takes this.
 			return s.del(ctx, v1.BucketUsers, v1.UserKey(hex), name, e.revision)

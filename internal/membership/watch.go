@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 type bucket struct {
 	d    *Directory
 	name string
+
+	telling sync.Mutex // a record that was seen, and what is to be done about it, come before the next; taken before the lock
 
 	keys    map[string]*known
 	floor   uint64    // up to here all keys that there are have been seen: one that is not known was removed without a trace
@@ -45,6 +49,14 @@ type bucket struct {
 type known struct {
 	revision uint64
 	watch    int
+	gone     time.Time // when a removal was seen that is the newest revision
+}
+
+// news is what is to be done outside of the lock about what was seen.
+type news struct {
+	changed changes
+	bad     map[string]error // records that are ignored from now on, by key
+	proven  *proof
 }
 
 // run watches until the context ends or the connection is closed.
@@ -62,10 +74,14 @@ func (b *bucket) run(ctx context.Context, js jetstream.JetStream) {
 // blame remembers why there is no proof, and says it if it is news.
 func (b *bucket) blame(err error) {
 	b.d.mu.Lock()
-	news := err.Error() != b.reason
+	said := err.Error() == b.reason
 	b.reason = err.Error()
 	b.d.mu.Unlock()
-	if news {
+	switch {
+	case said:
+	case errors.Is(err, errPurged), errors.Is(err, errBehind): // nothing is wrong
+		b.d.log.Info("membership is read anew", "bucket", b.name, "reason", err)
+	default:
 		b.d.log.Warn("membership is not seen for sure; trying again", "bucket", b.name, "error", err)
 	}
 }
@@ -73,14 +89,23 @@ func (b *bucket) blame(err error) {
 // follow makes a watch and lives with it, until it is lost or not to be believed.
 //
 // The consumer is a plain one that pushes, and each of its messages is numbered: a gap is noticed with the next message, and all else,
-// such as a consumer that is lost, by the next proof.
+// such as a consumer that is lost, by the next proof. It is believed only if the replica that it is on has, at its start, a heartbeat that
+// was acknowledged before: on one that lags, a key may be shown whose removal was purged since, so that no marker ever follows.
 func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	life := time.AfterFunc(b.d.life, func() { cancel(errUnproven) })
+	defer life.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
 	nc := js.Conn()
-	w := &watch{b: b, number: b.begin(), nc: nc, lost: cancel}
+	making, done := context.WithTimeout(ctx, b.d.c.Patience)
+	defer done()
+	from, err := b.beat(making, js)
+	if err != nil {
+		return err
+	}
+	w := &watch{b: b, number: b.begin(), nc: nc, lost: cancel, from: from}
 	sub, err := nc.Subscribe(nc.NewInbox(), w.hear)
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
@@ -89,8 +114,6 @@ func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
-	making, done := context.WithTimeout(ctx, b.d.c.Patience)
-	defer done()
 	_, err = js.CreatePushConsumer(making, streamOf(b.name), jetstream.ConsumerConfig{
 		DeliverSubject: sub.Subject, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubject: subjectOf(b.name, ">"),
 		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1, FlowControl: true,
@@ -99,7 +122,7 @@ func (b *bucket) follow(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return fmt.Errorf("make a consumer: %w", err)
 	}
-	wg.Go(func() { cancel(b.prove(ctx, js)) })
+	wg.Go(func() { cancel(b.prove(ctx, js, life)) })
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
@@ -132,7 +155,14 @@ type watch struct {
 	nc     *nats.Conn
 	lost   context.CancelCauseFunc
 	got    uint64 // messages
+	from   uint64 // what its first heartbeat must have come to
+	beaten bool   // it was shown
 }
+
+var (
+	errBehind   = errors.New("the watch began on a replica that lagged")
+	errUnproven = errors.New("the watch was without a proof for too long")
+)
 
 func (w *watch) hear(m *nats.Msg) {
 	if m.Header.Get("Status") != "" { // an idle heartbeat, or a request to say how far we are
@@ -147,7 +177,13 @@ func (w *watch) hear(m *nats.Msg) {
 	if err == nil && meta.Sequence.Consumer != w.got+1 {
 		err = fmt.Errorf("message %d of the watch came after %d", meta.Sequence.Consumer, w.got)
 	}
-	if err != nil {
+	key := strings.TrimPrefix(m.Subject, subjectOf(w.b.name, ""))
+	if beat := key == v1.HeartbeatKey; err == nil && beat && !w.beaten {
+		if w.beaten = true; meta.Sequence.Stream < w.from {
+			err = errBehind
+		}
+	}
+	if err != nil { // nothing is heard any more: the next message comes after a gap
 		w.lost(err)
 		return
 	}
@@ -158,15 +194,32 @@ func (w *watch) hear(m *nats.Msg) {
 	} else if value == nil {
 		value = []byte{}
 	}
-	changed := changes{}
-	w.b.see(w.number, strings.TrimPrefix(m.Subject, subjectOf(w.b.name, "")), meta.Sequence.Stream, value, changed)
-	w.b.d.changed(changed)
+	w.b.do(func(n *news) { w.b.see(w.number, key, meta.Sequence.Stream, value, n) })
 }
 
-// see takes a record of a watch; value is nil for a key that was removed.
-func (b *bucket) see(watch int, key string, sequence uint64, value []byte, changed changes) {
+// do does something under the lock, and then outside of it what that comes to. A proof counts when all that was seen before it has been
+// told: whoever is told disconnects users.
+func (b *bucket) do(what func(n *news)) {
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	n := news{changed: changes{}}
 	b.d.mu.Lock()
-	defer b.d.mu.Unlock()
+	what(&n)
+	b.d.mu.Unlock()
+	for key, err := range n.bad {
+		b.d.log.Error("a membership record is ignored, whoever it names has nothing by it; remove it", "bucket", b.name, "key", key, "error", err)
+	}
+	b.d.changed(n.changed)
+	if p := n.proven; p != nil {
+		b.d.mu.Lock()
+		b.proven = p.sent
+		b.d.mu.Unlock()
+		p.done <- nil
+	}
+}
+
+// see takes a record of a watch; value is nil for a key that was removed. The lock is held.
+func (b *bucket) see(watch int, key string, sequence uint64, value []byte, n *news) {
 	if b.watch != watch {
 		return // it comes late, after a newer watch was begun
 	}
@@ -181,15 +234,21 @@ func (b *bucket) see(watch int, key string, sequence uint64, value []byte, chang
 	}
 	b.last = sequence
 	if sequence > k.revision { // a replica that lags shows again what is past
-		k.revision = sequence
-		b.apply(key, value, changed)
+		k.revision, k.gone = sequence, time.Time{}
+		if value == nil {
+			k.gone = b.d.c.Now()
+		}
+		b.apply(key, value, n)
 	}
-	b.judge(changed)
+	b.judge(n)
 }
 
-func (b *bucket) apply(key string, value []byte, changed changes) {
-	if err := b.d.index.apply(b.name, key, value, changed); err != nil {
-		b.d.log.Error("a membership record is ignored, whoever it names has nothing by it; remove it", "bucket", b.name, "key", key, "error", err)
+func (b *bucket) apply(key string, value []byte, n *news) {
+	if err := b.d.index.apply(b.name, key, value, n.changed); err != nil {
+		if n.bad == nil {
+			n.bad = map[string]error{}
+		}
+		n.bad[key] = err
 	}
 }
 
@@ -200,11 +259,11 @@ func (b *bucket) shown(sequence uint64) int {
 }
 
 // sweep removes what a whole watch has not shown.
-func (b *bucket) sweep(changed changes) {
+func (b *bucket) sweep(n *news) {
 	for key, k := range b.keys {
 		if k.watch != b.watch {
 			delete(b.keys, key)
-			b.apply(key, nil, changed)
+			b.apply(key, nil, n)
 		}
 	}
 }
@@ -223,7 +282,7 @@ func (b *bucket) remade(created time.Time, last uint64) bool {
 	}
 	b.floor = 0
 	for _, k := range b.keys {
-		k.revision = 0
+		k.revision, k.gone = 0, time.Time{}
 	}
 	return true
 }
