@@ -21,9 +21,15 @@ import (
 )
 
 const (
-	// janitorPause is between two rounds, janitorLimit what a round may take.
+	// janitorPause is between two rounds, janitorLimit what a round may take, but for the last room that it deletes.
 	janitorPause = time.Second
 	janitorLimit = 10 * time.Second
+	// markersPause is between two purges of markers, and markersLimit what one may take: as long as markers go, no directory comes to a
+	// proof, and afterwards each reads all anew. That has to end well before nodes refuse users.
+	markersPause = 10 * time.Minute
+	markersLimit = 2 * time.Second
+	// purgeAgain is after which time a room that was deleted is purged again: by then every node has heard, or has dropped its users.
+	purgeAgain = time.Minute
 )
 
 // janitor does what a change of membership only writes down: the streams of history classes get what their records say, rooms that
@@ -36,6 +42,16 @@ type janitor struct {
 	store     *membership.Store
 	history   jetstream.JetStream
 	said      string // the latest trouble, to tell each only once
+	limit     time.Duration
+	now       func() time.Time
+	markers   time.Time // of the latest purge of markers
+	deleted   []deleted // in the order of time
+}
+
+// deleted is a room that was deleted, and when.
+type deleted struct {
+	room v1.Room
+	at   time.Time
 }
 
 func newJanitor(log *slog.Logger, d *membership.Directory, server *embeddednats.Server, members, history *nats.Conn) (*janitor, error) {
@@ -51,7 +67,7 @@ func newJanitor(log *slog.Logger, d *membership.Directory, server *embeddednats.
 	if err != nil {
 		return nil, err
 	}
-	return &janitor{log: log, directory: d, server: server, store: store, history: h}, nil
+	return &janitor{log: log, directory: d, server: server, store: store, history: h, limit: janitorLimit, now: time.Now}, nil
 }
 
 func (j *janitor) run(ctx context.Context) {
@@ -85,10 +101,22 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// round does all that there is to do.
+// round does all that there is to do, or what fits into its limit. The deletion of a room that was begun may take longer: one of very
+// many members would never end otherwise.
 func (j *janitor) round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, janitorLimit)
+	limited, cancel := context.WithTimeout(ctx, j.limit)
 	defer cancel()
+	all := []error{j.followClasses(limited), j.tidy(limited)}
+	for i, room := range j.directory.Deleting() {
+		if i == 0 || limited.Err() == nil {
+			all = append(all, j.delete(ctx, room))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// followClasses makes, changes and removes the streams of history classes.
+func (j *janitor) followClasses(ctx context.Context) error {
 	_, size, _, ok := j.server.Meta()
 	if !ok {
 		return errors.New("the meta group's size is not known")
@@ -101,10 +129,19 @@ func (j *janitor) round(ctx context.Context) error {
 	classes := j.directory.Classes()
 	for name := range space.classes {
 		if !slices.ContainsFunc(classes, func(c v1.Class) bool { return c.Name == name }) {
-			all = append(all, j.remove(ctx, name))
+			all = append(all, rooms.Retire(ctx, j.history, name, min(size, mostReplicas), func(ctx context.Context) (bool, error) {
+				_, there, err := j.class(ctx, name)
+				return there, err
+			}))
 		}
 	}
 	for _, class := range classes {
+		// The directory may be behind, by much if this node was held up: what it has is not written over what another janitor has written.
+		class, there, err := j.class(ctx, class.Name)
+		if err != nil || !there {
+			all = append(all, err)
+			continue
+		}
 		// What streams have taken is theirs: a class that was made smaller, and refuses, holds all the same what it held before.
 		if class.MaxBytes > space.classes[class.Name] {
 			if err := membership.Fits(space.taken(), space.other, space.limit, class); err != nil {
@@ -115,10 +152,38 @@ func (j *janitor) round(ctx context.Context) error {
 		}
 		all = append(all, rooms.Ensure(ctx, j.history, class, min(size, mostReplicas)))
 	}
-	for _, room := range j.directory.Deleting() {
-		all = append(all, j.delete(ctx, room))
-	}
 	return errors.Join(all...)
+}
+
+// class reads a class from the leader, and says whether it is there.
+func (j *janitor) class(ctx context.Context, name string) (v1.Class, bool, error) {
+	r, err := j.store.GetClass(ctx, name)
+	if errors.Is(err, membership.ErrNotFound) {
+		return v1.Class{}, false, nil
+	}
+	return r.Value, err == nil, err
+}
+
+// tidy removes what is left behind: markers of removals, and what was appended to rooms after their deletion.
+func (j *janitor) tidy(ctx context.Context) error {
+	for len(j.deleted) > 0 && j.now().Sub(j.deleted[0].at) >= purgeAgain {
+		room := j.deleted[0].room
+		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {
+			return err
+		}
+		j.deleted = j.deleted[1:]
+	}
+	if j.now().Sub(j.markers) < markersPause {
+		return nil
+	}
+	j.markers = j.now()
+	ctx, cancel := context.WithTimeout(ctx, markersLimit)
+	defer cancel()
+	n, err := j.store.PurgeMarkers(ctx, j.directory)
+	if n > 0 {
+		j.log.Info("markers of removals were purged", "markers", n)
+	}
+	return err
 }
 
 // storeSpace is how much the store of a node may hold, and what its streams do. Every stream has a replica on every node.
@@ -158,26 +223,9 @@ func spaceOf(server *embeddednats.Server) (storeSpace, error) {
 	return space, nil
 }
 
-// remove removes the stream of a class that was deleted. It is empty, since a class is deleted after its rooms; if it is not, nobody
-// knows why, and it is kept. Only the leader knows: this node's own replica may be behind.
-func (j *janitor) remove(ctx context.Context, class string) error {
-	stream, err := j.history.Stream(ctx, v1.HistoryStream(class))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("stream of history class %s, which was deleted: %w", class, err)
-	}
-	if n := stream.CachedInfo().State.Msgs; n > 0 {
-		return fmt.Errorf("history class %s was deleted, and its stream %s has %d messages: it is kept; remove it by hand, or make the class again",
-			class, v1.HistoryStream(class), n)
-	}
-	return rooms.Remove(ctx, j.history, class)
-}
-
 // delete ends the deletion of a room. Nobody has been in it since its record says so. What a node that has not heard of that yet may
-// still append is never read, since nobody is ever in a room of that id again. It goes as its class rolls or by age; in a class that
-// refuses and keeps for ever it stays.
+// still append is never read, since nobody is ever in a room of that id again. It is purged by this janitor later, if it is there still;
+// otherwise it goes as its class rolls or by age, and stays in a class that refuses and keeps for ever.
 func (j *janitor) delete(ctx context.Context, room v1.Room) error {
 	if room.Class != "" {
 		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {
@@ -186,6 +234,9 @@ func (j *janitor) delete(ctx context.Context, room v1.Room) error {
 	}
 	if err := j.store.FinishDeletion(ctx, room); err != nil {
 		return err
+	}
+	if room.Class != "" {
+		j.deleted = append(j.deleted, deleted{room, j.now()})
 	}
 	j.log.Info("a room was deleted", "room", room.Name, "id", room.ID)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -112,12 +113,82 @@ func spaceError(class v1.Class, err error) error {
 	return fmt.Errorf("%w: %d bytes; make this class or others smaller: %w", ErrNoSpace, class.MaxBytes, err)
 }
 
-// Remove removes the stream of a class that no room has any more, with all that it holds. One that is not there is no error.
-func Remove(ctx context.Context, js jetstream.JetStream, class string) error {
-	if err := js.DeleteStream(ctx, v1.HistoryStream(class)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("remove the stream of history class %s: %w", class, err)
+// ErrHolds is returned for a stream that is to be removed and holds messages.
+var ErrHolds = errors.New("the stream holds messages")
+
+// Retire removes the stream of a class that was deleted, if it holds nothing. One that is not there is no error. The class may be made
+// again meanwhile, and messages be appended, by nodes that know it sooner. So the stream is fenced first: it takes no subject of a room
+// any more, until Ensure gives them back. A message through the fence comes behind all that was on its way, and is taken only if nothing
+// was. Before and after that back is asked, and the stream is kept if it says that the class is there. Retire fails with ErrHolds, with ErrResizing when the
+// replicas are not that many, and with what back fails with.
+func Retire(ctx context.Context, js jetstream.JetStream, class string, replicas int, back func(context.Context) (bool, error)) error {
+	err := retire(ctx, js, class, replicas, back)
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("remove stream %s of history class %s: %w", v1.HistoryStream(class), class, err)
 	}
 	return nil
+}
+
+func retire(ctx context.Context, js jetstream.JetStream, class string, replicas int, back func(context.Context) (bool, error)) error {
+	if _, err := holdsNothing(ctx, js, class); err != nil {
+		return err
+	}
+	if there, err := back(ctx); there || err != nil {
+		return err
+	}
+	fence := fencePrefix + class + "."
+	if err := fenceOff(ctx, js, class, fence+"*", replicas); err != nil {
+		return err
+	}
+	last, err := holdsNothing(ctx, js, class)
+	if err != nil {
+		return err
+	}
+	// Each has a subject of its own: a class may take no more than one message of a subject.
+	if _, err := js.Publish(ctx, fmt.Sprint(fence, last), nil, jetstream.WithExpectLastSequence(last)); err != nil {
+		return err
+	}
+	if there, err := back(ctx); there || err != nil {
+		return err
+	}
+	return js.DeleteStream(ctx, v1.HistoryStream(class))
+}
+
+// fencePrefix begins the subjects of streams that are about to be removed. Only nodes publish in this account.
+const fencePrefix = "fence."
+
+// fenceOff leaves a stream only the subjects of the fence. Nothing else that limits it changes, so that nothing is dropped.
+func fenceOff(ctx context.Context, js jetstream.JetStream, class, subjects string, replicas int) error {
+	stream, err := js.Stream(ctx, v1.HistoryStream(class))
+	if err != nil {
+		return err
+	}
+	cfg := stream.CachedInfo().Config
+	if slices.Equal(cfg.Subjects, []string{subjects}) {
+		return nil
+	}
+	if cfg.Replicas != replicas { // see ensure
+		return fmt.Errorf("%w: %d are there and %d are to be", ErrResizing, cfg.Replicas, replicas)
+	}
+	cfg.Subjects, cfg.RePublish, cfg.MaxMsgSize = []string{subjects}, nil, -1
+	_, err = js.UpdateStream(ctx, cfg)
+	return err
+}
+
+// holdsNothing fails with ErrHolds unless the stream's leader knows of no message of a room, and returns the last sequence.
+func holdsNothing(ctx context.Context, js jetstream.JetStream, class string) (last uint64, err error) {
+	stream, err := js.Stream(ctx, v1.HistoryStream(class))
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(v1.HistoryKept(class, "*")))
+	if err != nil {
+		return 0, err
+	}
+	if n := len(info.State.Subjects); n > 0 {
+		return 0, fmt.Errorf("%w, of %d rooms: it is kept; remove it by hand, or make the class again", ErrHolds, n)
+	}
+	return info.State.LastSeq, nil
 }
 
 // Purge removes all that a room has in its class's stream. A stream that is not there is no error. It fails on what is no room's id,

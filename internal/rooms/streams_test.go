@@ -17,6 +17,11 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 )
 
+// Remove removes the stream of a class with all that it holds.
+func Remove(ctx context.Context, js jetstream.JetStream, class string) error {
+	return js.DeleteStream(ctx, v1.HistoryStream(class))
+}
+
 func mustConfig(t *testing.T, js jetstream.JetStream, class string) jetstream.StreamConfig {
 	t.Helper()
 	s, err := js.Stream(t.Context(), v1.HistoryStream(class))
@@ -86,7 +91,8 @@ func TestEnsure(t *testing.T) {
 			t.Errorf("%+v is %+v", class, is)
 		}
 	}
-	if err := errors.Join(Remove(ctx, js, "small"), Remove(ctx, js, "small"), Purge(ctx, js, "small", red)); err != nil {
+	gone := func(context.Context) (bool, error) { return false, nil }
+	if err := errors.Join(Retire(ctx, js, "small", 1, gone), Retire(ctx, js, "small", 1, gone), Purge(ctx, js, "small", red)); err != nil {
 		t.Error(err)
 	}
 	if _, err := js.Stream(ctx, "HISTORY_small"); !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -219,5 +225,87 @@ func TestFloodTakesItsShareOnly(t *testing.T) {
 				t.Errorf("%d messages in the other room, want 40", len(messages))
 			}
 		})
+	}
+}
+
+// during is a JetStream on which something happens right before streams are changed.
+type during struct {
+	jetstream.JetStream
+	update func()
+}
+
+func (d during) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	d.update()
+	return d.JetStream.UpdateStream(ctx, c)
+}
+
+// A class may be made again while its stream is removed, and what is acknowledged then is kept.
+func TestRetireLosesNothing(t *testing.T) {
+	js := natstest.MustFound(t, natstest.Options{}).MustJetStream(t)
+	class, ctx := smallClass(), t.Context()
+	class.MaxMessagesPerRoom, class.Full = 1, v1.FullRefuses
+	ensure := func() {
+		t.Helper()
+		if err := Ensure(ctx, js, class, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish := func() error {
+		_, err := js.Publish(ctx, v1.HistoryKept(class.Name, red), []byte("kept"), jetstream.WithRetryAttempts(0))
+		return err
+	}
+	expectKept := func(what string, want int) {
+		t.Helper()
+		ensure()
+		last, err := holdsNothing(ctx, js, class.Name)
+		if want > 0 {
+			expectError(t, err, ErrHolds)
+		} else if err != nil || last == 0 {
+			t.Errorf("%s: at %d: %v", what, last, err)
+		}
+		if diff := cmp.Diff([]string{v1.HistoryKept(class.Name, "*")}, mustConfig(t, js, class.Name).Subjects); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	ensure()
+	// The class is back, and a node has not heard of that yet: the fence is there, and then taken away.
+	for range 2 {
+		asked := 0
+		err := Retire(ctx, js, class.Name, 1, func(context.Context) (bool, error) {
+			if asked++; asked == 1 {
+				return false, nil
+			}
+			if publish() == nil {
+				t.Error("a message was taken by a stream that is about to be removed")
+			}
+			return true, nil
+		})
+		if err != nil || asked != 2 {
+			t.Errorf("asked %d times whether the class is back: %v", asked, err)
+		}
+		expectKept("back before its removal", 0)
+	}
+	there := during{js, func() {
+		if err := publish(); err != nil {
+			t.Error(err)
+		}
+	}}
+	gone := func(context.Context) (bool, error) { return false, nil }
+	expectError(t, Retire(ctx, there, class.Name, 1, gone), ErrHolds)
+	expectKept("appended before the fence", 1)
+	expectError(t, Retire(ctx, js, class.Name, 1, gone), ErrHolds)
+	if err := publish(); err == nil {
+		t.Error("the room took more than its class allows")
+	}
+	if err := Purge(ctx, js, class.Name, red); err != nil {
+		t.Fatal(err)
+	}
+	expectError(t, Retire(ctx, js, class.Name, 3, gone), ErrResizing)
+	expectKept("resized meanwhile", 0)
+	if err := Retire(ctx, js, class.Name, 1, gone); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Stream(ctx, v1.HistoryStream(class.Name)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("after its removal: %v", err)
 	}
 }
