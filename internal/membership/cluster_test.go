@@ -129,6 +129,7 @@ func TestABucketThatTakesNoMoreStillRevokes(t *testing.T) {
 	x := mustSite(t, 64<<10)
 	s := mustStore(t, x.js[0], StoreConfig{})
 	w := newWatched(quick).mustRun(t, x.js[1]).withinReady(t)
+	mustAdmin(t, s, "another")
 	var key, hex string
 	for i := 0; ; i++ {
 		k, h := mustKey(t)

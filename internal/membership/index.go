@@ -56,7 +56,7 @@ func (x *index) apply(bucket, key string, value []byte, changed changes) (why er
 }
 
 func (x *index) take(bucket, key string, value []byte, changed changes) error {
-	if key == v1.HeartbeatKey {
+	if key == v1.HeartbeatKey || key == v1.AdminsKey {
 		return nil
 	}
 	switch bucket {

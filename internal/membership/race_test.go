@@ -178,6 +178,7 @@ func TestWhatHappensBetweenTwoSteps(t *testing.T) {
 		}
 	})
 	t.Run("a removal wins over changes", func(t *testing.T) {
+		mustAdmin(t, s, "another")
 		key, _ := mustUser(t, s, "seven")
 		must(t)(nil, store(".user.", func() { must(t)(s.SetAdmin(ctx, key, true, 0)) }).RemoveUser(ctx, key, 0))
 		_, err := s.GetUser(ctx, key)

@@ -16,7 +16,7 @@ func TestStoreKeepsUsers(t *testing.T) {
 	_, js := mustOne(t)
 	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
 	key, hex := mustUser(t, s, "ann")
-	mustUser(t, s, "bob")
+	mustAdmin(t, s, "bob")
 
 	u := must(t)(s.GetUser(ctx, key)).(Record[v1.User])
 	if u.Value.Name != "ann" || u.Value.Admin || u.Value.Created.IsZero() || u.Revision == 0 {

@@ -64,6 +64,22 @@ func (s *Store) CreateUser(ctx context.Context, u v1.User) (Record[v1.User], err
 	if was.live {
 		return r, s.finishCreate(ctx, u, hex, was)
 	}
+	if !u.Admin {
+		return s.create(ctx, u, hex, was)
+	}
+	c, err := s.readCount(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r, err = s.create(ctx, u, hex, was); err != nil {
+		return r, err
+	}
+	return s.countIn(ctx, c, r)
+}
+
+// create is CreateUser for a key that has no user, and had none at that revision.
+func (s *Store) create(ctx context.Context, u v1.User, hex string, was entry) (Record[v1.User], error) {
+	r := Record[v1.User]{Value: u}
 	if err := s.roomForUser(ctx); err != nil {
 		return r, err
 	}
@@ -146,24 +162,33 @@ func (s *Store) claim(ctx context.Context, name, hex string) (uint64, error) {
 	return s.write(ctx, v1.BucketUsers, v1.UserNameKey(name), nil, []byte(v1.UserKey(hex)), revision)
 }
 
-// SetAdmin makes a user an admin, or no admin any more. It fails with v1.ErrUserKey, ErrNotFound and ErrConflict.
+// SetAdmin makes a user an admin, or no admin any more. It fails with v1.ErrUserKey, ErrNotFound, ErrConflict and
+// ErrLastAdmin.
 func (s *Store) SetAdmin(ctx context.Context, key string, admin bool, revision uint64) (Record[v1.User], error) {
 	var r Record[v1.User]
 	hex, err := v1.UserHex(key)
 	if err != nil {
 		return r, err
 	}
+	if admin {
+		return s.makeAdmin(ctx, hex, revision)
+	}
 	if r, err = loadAt[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex), revision); err != nil {
 		return r, err
 	}
-	r.Value.Admin = admin
+	if r.Value.Admin {
+		if err := s.uncount(ctx, hex); err != nil {
+			return r, err
+		}
+	}
+	r.Value.Admin = false
 	r.Revision, err = s.put(ctx, v1.BucketUsers, v1.UserKey(hex), r.Value, r.Revision)
 	return r, err
 }
 
 // RemoveUser takes a user from the allowlist, then out of all rooms, then frees its name. The first step revokes. With revision 0 it
 // wins against whoever changes the user meanwhile. Called again it finishes what was begun, and fails with ErrNotFound only for a key
-// that never was a user's, or whose removal is done and was purged since. It fails with v1.ErrUserKey and ErrConflict.
+// that never was a user's, or whose removal is done and was purged since. It fails with v1.ErrUserKey, ErrConflict and ErrLastAdmin.
 func (s *Store) RemoveUser(ctx context.Context, key string, revision uint64) error {
 	hex, err := v1.UserHex(key)
 	if err != nil {
@@ -212,6 +237,11 @@ func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name s
 		var u v1.User
 		if json.Unmarshal(e.value, &u) == nil && CheckName("user", u.Name) == nil {
 			name = u.Name
+		}
+		if u.Admin {
+			if err := s.uncount(ctx, hex); err != nil {
+				return err
+			}
 		}
 		return s.del(ctx, v1.BucketUsers, v1.UserKey(hex), name, e.revision)
 	})
