@@ -36,6 +36,8 @@ func (c importCase) file(i int) string {
 var cases = []importCase{
 	{folder: "api/membership/v1", imports: "github.com/nats-io/nats.go"},
 	{folder: "api/membership/v1", imports: module + "/internal/scaling"},
+	{folder: "api/client", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "api/client", imports: module + "/internal/jsadmin"},
 	{folder: "internal/scaling", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/scaling", imports: module + "/api/membership/v1"},
 	{folder: "internal/jsadmin", imports: "github.com/nats-io/nats-server/v2/server"},

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// API calls the HTTP API: users, rooms, members, classes and what was changed. Its methods may be called by several goroutines.
+//
+// Each fails with an error of this package by the code of the *v1.Problem that was answered: ErrToken, ErrForbidden, ErrNotFound, ErrExists,
+// ErrConflict, ErrInUse, ErrLastAdmin, ErrLimit, ErrInvalid, ErrTooLarge, ErrRate, ErrInternal and ErrUnavailable, the last also when nothing was
+// answered; with ErrBadKey when the key can't be used, ErrBadServer for what no node answers, and the context's error. Nothing is repeated.
+type API struct {
+	base *url.URL
+	key  Signer
+	user string
+	http *http.Client
+	now  func() time.Time
+
+	mu      sync.Mutex
+	cluster string
+	token   string
+	until   time.Time // the token is good
+}
+
+// ETag is the revision of something, as an answer gave it. With it, a write is done only if nobody else has written since, and
+// fails with ErrConflict otherwise. An empty one demands nothing.
+type ETag string
+
+// Absent is the ETag of what is not there: a write with it creates only.
+const Absent ETag = "*"
+
+const (
+	// callLimit is how long a call may take.
+	callLimit = 30 * time.Second
+	// mostAnswer is the longest answer in bytes.
+	mostAnswer = 32 << 20
+	// renewAt is how long before its end a token is not used any more: clocks differ, and requests take their time.
+	renewAt = v1.TokenLeeway + callLimit
+)
+
+// NewAPI returns an API that has not asked anything yet. Of the options, API and Key are required, and only ClusterID, CAFile and CAs
+// count besides. It fails with ErrInvalid, ErrInsecure or ErrBadKey when they can't be used.
+func NewAPI(o Options) (*API, error) {
+	u, err := url.Parse(strings.TrimSuffix(o.API, "/"))
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("%w: Options.API is not of the form https://host:port", ErrInvalid)
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return nil, fmt.Errorf("%w: Options.API must be https off loopback", ErrInsecure)
+	}
+	user, err := userOf(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.roots(); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: dialLimit,
+		MaxResponseHeaderBytes: 64 << 10,
+		DialContext:            (&net.Dialer{Timeout: dialLimit}).DialContext,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			config, err := o.tls()
+			if err != nil {
+				return nil, err
+			}
+			return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}).DialContext(ctx, network, address)
+		}}
+	return &API{base: u, key: o.Key, user: user, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport, Timeout: callLimit,
+		// A token goes to whom it was made for, and nowhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// Close lets go of connections that are not used now.
+func (a *API) Close() { a.http.CloseIdleConnections() }
+
+// Token returns a token for "Authorization: Bearer ...", and until when it is good: at least a minute, at most v1.MaxTokenLife.
+func (a *API) Token(ctx context.Context) (token string, until time.Time, err error) {
+	a.mu.Lock()
+	token, until, cluster := a.token, a.until, a.cluster
+	a.mu.Unlock()
+	now := a.now()
+	if token != "" && now.Before(until.Add(-renewAt)) {
+		return token, until, nil
+	}
+	if cluster == "" {
+		c, err := a.Cluster(ctx)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		cluster = c.ID
+	}
+	claims := newToken(a.user, cluster, now)
+	if token, err = sign(a.key, claims); err != nil {
+		return "", time.Time{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cluster, a.token, a.until = cluster, token, time.Unix(claims.Expires, 0)
+	return token, a.until, nil
+}
+
+// call is one request.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any
+	tag          ETag
+	open         bool // without a token
+}
+
+// do sends a request and decodes what is answered into into, unless that is nil or nothing is answered.
+func (a *API) do(ctx context.Context, c call, into any) (ETag, error) {
+	tag, err := a.try(ctx, c, into)
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", c.method, c.path, err)
+	}
+	return tag, nil
+}
+
+func (a *API) try(ctx context.Context, c call, into any) (ETag, error) {
+	var body io.Reader
+	if c.body != nil {
+		b, err := json.Marshal(c.body)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	u := *a.base
+	u.Path, u.RawPath, u.RawQuery = "", "", ""
+	req, err := http.NewRequestWithContext(ctx, c.method, u.String()+a.base.EscapedPath()+c.path, body)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	req.URL.RawQuery = c.query.Encode()
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if c.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	switch c.tag {
+	case "":
+	case Absent:
+		req.Header.Set("If-None-Match", "*")
+	default:
+		req.Header.Set("If-Match", string(c.tag))
+	}
+	if !c.open {
+		token, _, err := a.Token(ctx)
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", ended(ctx, "no answer", nil)
+		}
+		return "", fmt.Errorf("%w: no answer: %w", ErrUnavailable, err)
+	}
+	defer resp.Body.Close()
+	return ETag(resp.Header.Get("ETag")), decode(resp, into)
+}
+
+// decode reads an answer.
+func decode(resp *http.Response, into any) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the answer broke off: %w", ErrUnavailable, err)
+	case len(b) > mostAnswer:
+		return fmt.Errorf("%w: its answer has no end", ErrBadServer)
+	case resp.StatusCode/100 != 2:
+		p := &v1.Problem{}
+		if err := json.Unmarshal(b, p); err != nil || p.Code == "" {
+			return fmt.Errorf("%w: status %s, without a problem's code", ErrBadServer, clean(resp.Status))
+		}
+		return refused(p.Code, p)
+	case into == nil || len(b) == 0:
+		return nil
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%w: its answer can't be read", ErrBadServer)
+	}
+	return nil
+}
+
+// Cluster says what cluster the API is of. It takes no token.
+func (a *API) Cluster(ctx context.Context) (c v1.Cluster, err error) {
+	if _, err = a.do(ctx, call{method: http.MethodGet, path: v1.PathCluster, open: true}, &c); err == nil && c.ID == "" {
+		err = errors.Join(fmt.Errorf("%w: it has no cluster's id", ErrBadServer))
+	}
+	return c, err
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"runtime"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// Signer has a user's key. It is asked at every connection and for every token, by one goroutine at a time or by several. An
+// nkeys.KeyPair is one, and so may be what keeps the key outside of the process.
+type Signer interface {
+	// PublicKey is the public nkey, "U...".
+	PublicKey() (string, error)
+	// Sign returns the Ed25519 signature of the message, 64 bytes.
+	Sign(message []byte) ([]byte, error)
+}
+
+// SeedFile is the key whose seed ("SU...") is in a file, on a line of its own. It is read anew each time, and wiped from memory
+// afterwards: leave the file where it is. A file that group or others may read fails with ErrBadKey.
+func SeedFile(path string) Signer {
+	return seed{path, func() ([]byte, error) { return readPrivate(path) }}
+}
+
+// SeedFunc is the key whose seed a function returns: from a vault, say. It is called each time, and what it returned is wiped afterwards.
+func SeedFunc(read func() ([]byte, error)) Signer { return seed{"the seed", read} }
+
+type seed struct {
+	what string
+	read func() ([]byte, error)
+}
+
+func (s seed) PublicKey() (public string, err error) {
+	err = s.with(func(pair nkeys.KeyPair) error {
+		public, err = pair.PublicKey()
+		return err
+	})
+	return public, err
+}
+
+func (s seed) Sign(message []byte) (signature []byte, err error) {
+	err = s.with(func(pair nkeys.KeyPair) error {
+		signature, err = pair.Sign(message)
+		return err
+	})
+	return signature, err
+}
+
+// with lets do use the key pair, of which nothing is left afterwards. What is no seed is not repeated: it may be one with a typing error.
+func (s seed) with(do func(nkeys.KeyPair) error) error {
+	text, err := s.read()
+	defer clear(text)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrBadKey, s.what, err)
+	}
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); !bytes.HasPrefix(line, []byte("SU")) {
+			continue
+		}
+		pair, err := nkeys.FromSeed(line)
+		if err != nil {
+			return fmt.Errorf("%w: %s is no user's seed: look for a typing error", ErrBadKey, s.what)
+		}
+		defer pair.Wipe()
+		return do(pair)
+	}
+	return fmt.Errorf("%w: %s has no line that begins with SU, as a user's seed does", ErrBadKey, s.what)
+}
+
+// mostSeed is the most bytes that a file with a seed has.
+const mostSeed = 4 << 10
+
+func readPrivate(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", mode)
+	}
+	return io.ReadAll(io.LimitReader(f, mostSeed))
+}
+
+// userOf returns the public key of a signer.
+func userOf(s Signer) (string, error) {
+	if s == nil {
+		return "", fmt.Errorf("%w: Options.Key is not set: SeedFile, for example", ErrBadKey)
+	}
+	user, err := s.PublicKey()
+	if err != nil {
+		return "", fmt.Errorf("public key: %w", err)
+	}
+	if _, err := v1.UserHex(user); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadKey, err)
+	}
+	return user, nil
+}
+
+// nonceForm is what nodes ask to have signed. Nothing else that is signed with an nkey looks so: a token has dots, an order has spaces.
+var nonceForm = regexp.MustCompile(`^[A-Za-z0-9_-]{11,64}$`)
+
+// signNonce signs what a server sends at a connection's begin. Any server may send that, also one that only poses as a node.
+func signNonce(s Signer, nonce []byte) ([]byte, error) {
+	if !nonceForm.Match(nonce) {
+		return nil, fmt.Errorf("%w: it asks to sign what is no nonce; nothing was signed", ErrBadServer)
+	}
+	return s.Sign(nonce)
+}
+
+// sign encodes the token and signs it.
+func sign(s Signer, t v1.Token) (string, error) {
+	claims, err := json.Marshal(t)
+	if err != nil {
+		return "", err
+	}
+	text := encode([]byte(`{"alg":"EdDSA","typ":"JWT"}`)) + "." + encode(claims)
+	signature, err := s.Sign([]byte(text))
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	return text + "." + encode(signature), nil
+}
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// newToken is the claims of a token that is made now.
+func newToken(user, cluster string, now time.Time) v1.Token {
+	return v1.Token{Subject: user, Audience: cluster, IssuedAt: now.Unix(), Expires: now.Add(v1.MaxTokenLife).Unix()}
+}
