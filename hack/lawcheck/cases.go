@@ -46,6 +46,8 @@ var cases = []importCase{
 	{folder: "internal/jsadmin", imports: module + "/internal/cli"},
 	{folder: "internal/cli", imports: "github.com/nats-io/nats-server/v2/server"},
 	{folder: "internal/cli", imports: module + "/internal/formation"},
+	{folder: "internal/console", imports: "github.com/nats-io/nats.go"},
+	{folder: "internal/file", imports: module + "/internal/console"},
 	{folder: "cmd/unibus", imports: "github.com/nats-io/nats-server/v2/server"},
 	{folder: "cmd/unibus", imports: module + "/internal/membershipd"},
 	{folder: "cmd/membershipd", imports: "k8s.io/client-go/rest"},

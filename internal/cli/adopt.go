@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -24,7 +25,7 @@ lost with its backup. All its members have to answer, and have to list each othe
 folder's keys (unibus cluster init).`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(n.nodes) == 0 {
-				return failf(exitUsage, "--node is needed, once for each member")
+				return console.Failf(console.ExitUsage, "--node is needed, once for each member")
 			}
 			if _, err := (folder{o.dir}).initKeys(c.Context()); err != nil {
 				return err
@@ -54,8 +55,8 @@ func (s *session) adopt(ctx context.Context, n nodeFlags) error {
 		fmt.Fprintf(s.notice, "  %s on disk %s is node-%d\n", name, q.DiskID, q.Place)
 	}
 	if !s.opts.yes {
-		q := fmt.Sprintf("Take over cluster %s (%s) with %s?", inv.Name, rec.ClusterID, count(uint64(inv.Replicas), "member"))
-		if err := confirm(ctx, s.in, s.notice, q); err != nil {
+		q := fmt.Sprintf("Take over cluster %s (%s) with %s?", inv.Name, rec.ClusterID, console.Count(uint64(inv.Replicas), "member"))
+		if err := console.Confirm(ctx, s.in, s.notice, q); err != nil {
 			return err
 		}
 	}

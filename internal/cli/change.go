@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // result is what a change ends with, for programs.
@@ -46,10 +48,10 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 	p := planFor(o)
 	s.show(p)
 	if len(p.Steps) == 0 && p.person {
-		return failf(exitPerson, "a person is needed: %s\n  what to do: %s", p.Blocked, p.Remedy)
+		return console.Failf(console.ExitPerson, "a person is needed: %s\n  what to do: %s", p.Blocked, p.Remedy)
 	}
 	if len(p.Steps) > 0 && question != "" && !s.opts.yes {
-		if err := confirm(ctx, s.in, s.notice, question); err != nil {
+		if err := console.Confirm(ctx, s.in, s.notice, question); err != nil {
 			return err
 		}
 	}
@@ -65,7 +67,7 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 	}
 	before, unread := s.read(ctx, o, "before")
 	if ctx.Err() != nil {
-		return failf(exitInterrupted, "interrupted; nothing was changed")
+		return console.Failf(console.ExitInterrupted, "interrupted; nothing was changed")
 	}
 	if unread != nil && o.meta != nil && s.opts.ledger != ledgerNone {
 		s.say.line("without it nothing will tell whether something was lost meanwhile")
@@ -96,7 +98,7 @@ func (s *session) uncompared(ctx context.Context, o observation, before, after e
 	const next = "see what is there with: unibus cluster ledger"
 	switch {
 	case ctx.Err() != nil:
-		return failf(exitInterrupted, "interrupted; %s after was not read; %s", done, next)
+		return console.Failf(console.ExitInterrupted, "interrupted; %s after was not read; %s", done, next)
 	case o.record.Record == nil, before != nil && question == "":
 		return nil // a cluster that is being made, or rescued: it was told that there is no ledger
 	case before != nil:
@@ -107,8 +109,8 @@ func (s *session) uncompared(ctx context.Context, o observation, before, after e
 
 // finish prints the result.
 func (s *session) finish(r result) error {
-	if s.opts.output != formatTable {
-		if err := encode(s.out, s.opts.output, r); err != nil {
+	if s.opts.output != console.FormatTable {
+		if err := console.Encode(s.out, s.opts.output, r); err != nil {
 			return err
 		}
 	} else {
@@ -118,7 +120,7 @@ func (s *session) finish(r result) error {
 		}
 	}
 	if r.Ledger != nil && r.Ledger.Lost {
-		return failf(exitLost, "%s; read again with: unibus cluster ledger", r.Ledger.Verdict)
+		return console.Failf(console.ExitLost, "%s; read again with: unibus cluster ledger", r.Ledger.Verdict)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -69,7 +70,7 @@ func TestPortOfAKilledNodeIsTaken(t *testing.T) {
 	for _, answer := range []string{`{}`, string(stranger)} {
 		s := mustAnswer(t, strings.TrimPrefix(inv.Places[2].Control, "http://"), answer)
 		code, out, said := l.run("start", "--timeout", "2m")
-		if code != exitPerson || !strings.Contains(out+said, "its port is taken") || !strings.Contains(out+said, "control-port") {
+		if code != console.ExitPerson || !strings.Contains(out+said, "its port is taken") || !strings.Contains(out+said, "control-port") {
 			t.Errorf("start beside %s: exit code %d\n%s%s", answer, code, out, said)
 		}
 		if code, out, said := l.run("status"); code != 0 || !strings.Contains(out, "stopped") {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 )
 
 const (
@@ -52,13 +53,13 @@ func (c *control) close() { c.http.CloseIdleConnections() }
 func checkControl(raw string, files tlsFiles) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return failf(exitUsage, "--node %q is not the URL of a control endpoint, such as https://10.0.0.2:6223", raw)
+		return console.Failf(console.ExitUsage, "--node %q is not the URL of a control endpoint, such as https://10.0.0.2:6223", raw)
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return failf(exitUsage, "--node %s: off loopback a control endpoint speaks mutual TLS only; use https:// with --tls-ca, --tls-cert and --tls-key", raw)
+		return console.Failf(console.ExitUsage, "--node %s: off loopback a control endpoint speaks mutual TLS only; use https:// with --tls-ca, --tls-cert and --tls-key", raw)
 	}
 	if u.Scheme == "https" && files == (tlsFiles{}) {
-		return failf(exitUsage, "--node %s needs --tls-ca, --tls-cert and --tls-key", raw)
+		return console.Failf(console.ExitUsage, "--node %s needs --tls-ca, --tls-cert and --tls-key", raw)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 )
 
 func newInit(o *options) *cobra.Command {
@@ -22,8 +23,8 @@ host needs: --operator-key and --order-key. Their secret halves never leave the 
 			if err != nil {
 				return err
 			}
-			if o.output != formatTable {
-				return encode(c.OutOrStdout(), o.output, keys)
+			if o.output != console.FormatTable {
+				return console.Encode(c.OutOrStdout(), o.output, keys)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "operator-key: %s\norder-key: %s\n", keys.Operator, keys.Order)
 			return nil
@@ -83,9 +84,9 @@ func (n *nodeFlags) join(inv *inventory) error {
 	others := slices.ContainsFunc(inv.Places, func(p place) bool { return p.Local == nil })
 	switch missing := inv.Replicas - len(inv.Places); {
 	case ours && others:
-		return failf(exitUsage, "this cluster's nodes are processes that this program started; they listen on loopback only, so that nodes elsewhere can't join them: leave --node out, or make a cluster with create --node")
+		return console.Failf(console.ExitUsage, "this cluster's nodes are processes that this program started; they listen on loopback only, so that nodes elsewhere can't join them: leave --node out, or make a cluster with create --node")
 	case others && missing > 0:
-		return failf(exitUsage, "%d nodes are wished and %d are known: name the others with --node; nodes that this program starts could not join those", inv.Replicas, len(inv.Places))
+		return console.Failf(console.ExitUsage, "%d nodes are wished and %d are known: name the others with --node; nodes that this program starts could not join those", inv.Replicas, len(inv.Places))
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func newCreate(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			f := folder{o.dir}
 			if !v1.ValidName(name) {
-				return failf(exitUsage, "--name %q: use letters, digits, '.', '_' and '-', the first one a letter or a digit", name)
+				return console.Failf(console.ExitUsage, "--name %q: use letters, digits, '.', '_' and '-', the first one a letter or a digit", name)
 			}
 			if err := checkSize(replicas); err != nil {
 				return err
@@ -169,7 +170,7 @@ func (n *nodeFlags) replace(inv *inventory) {
 // checkSize refuses sizes that gain nothing.
 func checkSize(n int) error {
 	if n != 1 && n != 3 && n != 5 {
-		return failf(exitUsage, "--replicas %d: ask for 1, 3 or 5; with an even number as many losses are fatal as with one less", n)
+		return console.Failf(console.ExitUsage, "--replicas %d: ask for 1, 3 or 5; with an even number as many losses are fatal as with one less", n)
 	}
 	return nil
 }

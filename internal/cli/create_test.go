@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/e2e/proc"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -25,7 +26,7 @@ func TestCreateAfterATypingError(t *testing.T) {
 	dir := t.TempDir()
 	log, port := filepath.Join(dir, "log"), natstest.MustFreePort(t)
 	p, err := proc.Start(proc.Command{Name: "node", Path: l.bin.Membershipd, Log: log, Args: []string{
-		"--store-dir", filepath.Join(dir, "store"), "--port", "0", "--http-port", "0", "--control-port", fmt.Sprint(port),
+		"--store-dir", filepath.Join(dir, "store"), "--port", "0", "--http-port", "0", "--api-port", "0", "--control-port", fmt.Sprint(port),
 		"--cluster-port", fmt.Sprint(natstest.MustFreePort(t)), "--operator-key", keys.Operator, "--order-key", keys.Order,
 	}})
 	must(t, err)
@@ -38,7 +39,7 @@ func TestCreateAfterATypingError(t *testing.T) {
 		t.Fatalf("the node does not answer:\n%s", proc.Tail(log, 15))
 	}
 
-	if code, _, said := l.run("create", "--node", "http://127.0.0.1:9"); code != exitFailed || !strings.Contains(said, "127.0.0.1:9") {
+	if code, _, said := l.run("create", "--node", "http://127.0.0.1:9"); code != console.ExitFailed || !strings.Contains(said, "127.0.0.1:9") {
 		t.Errorf("create with a node that does not answer: exit code %d\n%s", code, said)
 	}
 	if l.folder.exists(inventoryFile) {
@@ -51,7 +52,7 @@ func TestCreateAfterATypingError(t *testing.T) {
 	if len(inv.Places) != 1 || inv.Places[0].Control != good {
 		t.Errorf("the places: %+v", inv.Places)
 	}
-	if code, _, said := l.run("create", "--node", "http://127.0.0.1:9"); code != exitFailed {
+	if code, _, said := l.run("create", "--node", "http://127.0.0.1:9"); code != console.ExitFailed {
 		t.Errorf("create of a cluster that exists, with another node: exit code %d\n%s", code, said)
 	}
 	if now, err := l.folder.inventory(); err != nil || len(now.Places) != 1 {

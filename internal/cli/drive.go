@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -36,7 +37,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 	defer cancel()
 	var last string // what was waited for
 	over := func() error {
-		return failf(exitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, last)
+		return console.Failf(console.ExitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, last)
 	}
 	var q quiet
 	calls := 0
@@ -44,7 +45,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		o, err := d.pass(whole, &q)
 		switch {
 		case ctx.Err() != nil:
-			return o, failf(exitInterrupted, "interrupted; nothing is half done, and the same command goes on")
+			return o, console.Failf(console.ExitInterrupted, "interrupted; nothing is half done, and the same command goes on")
 		case err != nil && whole.Err() != nil:
 			last = cmp.Or(last, err.Error())
 			return o, over()
@@ -52,7 +53,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 			return o, err
 		}
 		if o.inv.Stopped {
-			return o, failf(exitFailed, "stopped by another run (unibus cluster stop); nothing is half done, and unibus cluster start goes on")
+			return o, console.Failf(console.ExitFailed, "stopped by another run (unibus cluster stop); nothing is half done, and unibus cluster start goes on")
 		}
 		step := o.next()
 		last = step.Reason
@@ -62,13 +63,13 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 		}
 		if step.Person {
 			if calls++; calls >= sure {
-				return o, failf(exitPerson, "a person is needed: %s\n  what to do: %s", step.Reason, step.Remedy)
+				return o, console.Failf(console.ExitPerson, "a person is needed: %s\n  what to do: %s", step.Reason, step.Remedy)
 			}
 		} else {
 			calls = 0
 		}
 		if err := d.launcher.hopeless(); err != nil && step.Action == scaling.Wait {
-			return o, failf(exitPerson, "a person is needed: %s\n%w", step.Reason, err)
+			return o, console.Failf(console.ExitPerson, "a person is needed: %s\n%w", step.Reason, err)
 		}
 		if whole.Err() != nil {
 			return o, over()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -135,7 +136,7 @@ func TestCancelHalfWay(t *testing.T) {
 	})
 	must(t, c.Process.Signal(os.Interrupt))
 	_ = c.Wait() // its exit code is looked at
-	if code := c.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(said.String(), "go on with: unibus cluster grow --dir") {
+	if code := c.ProcessState.ExitCode(); code != console.ExitInterrupted || !strings.Contains(said.String(), "go on with: unibus cluster grow --dir") {
 		t.Fatalf("exit code %d after the interrupt\n%s", code, said.String())
 	}
 	r := l.mustRun("shrink", "--replicas", "1")
@@ -158,7 +159,7 @@ func TestLostDisks(t *testing.T) {
 		must(t, os.Rename(l.folder.path(storeDir(i)), filepath.Join(t.TempDir(), "lost")))
 	}
 	l.kill(2)
-	if code, _, said := l.run("remove", "unibus-2-0", "--yes"); code != exitFailed || !strings.Contains(said, "is not lost") {
+	if code, _, said := l.run("remove", "unibus-2-0", "--yes"); code != console.ExitFailed || !strings.Contains(said, "is not lost") {
 		t.Fatalf("a member whose disk is there was removed: exit code %d\n%s", code, said)
 	}
 	lose(2)
@@ -184,7 +185,7 @@ func (l *lab) expectRescueRefused(words string, lost ...string) {
 	must(l.t, err)
 	natstest.Within(l.t, limit, "a refusal: "+words, func() bool { // a leader may be claimed, or sought, for some seconds
 		code, _, said := l.run(append([]string{"rescue", "--yes"}, lost...)...)
-		if code != exitFailed {
+		if code != console.ExitFailed {
 			l.t.Fatalf("rescue %v: exit code %d\n%s", lost, code, said)
 		}
 		return strings.Contains(said, words)
@@ -203,18 +204,18 @@ func TestWrongUse(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"status"}, exitFailed, "unibus cluster create"},
-		{[]string{"grow"}, exitUsage, "--replicas is needed"},
-		{[]string{"grow", "--replicas", "x"}, exitUsage, "invalid argument"},
-		{[]string{"gruw"}, exitUsage, "unknown command"},
-		{[]string{"create", "--replicas", "2"}, exitUsage, "ask for 1, 3 or 5"},
-		{[]string{"create", "--name", "a b"}, exitUsage, "--name"},
-		{[]string{"create", "-o", "xml"}, exitUsage, "--output"},
-		{[]string{"create", "--node", "http://10.0.0.1:6223"}, exitUsage, "mutual TLS"},
-		{[]string{"create", "--node", "https://10.0.0.1:6223"}, exitUsage, "--tls-ca"},
-		{[]string{"create", "--node", "ftp://10.0.0.1:6223"}, exitUsage, "control endpoint"},
-		{[]string{"adopt"}, exitUsage, "--node is needed"},
-		{[]string{"adopt", "--node", "http://127.0.0.1:1"}, exitFailed, "connection refused"},
+		{[]string{"status"}, console.ExitFailed, "unibus cluster create"},
+		{[]string{"grow"}, console.ExitUsage, "--replicas is needed"},
+		{[]string{"grow", "--replicas", "x"}, console.ExitUsage, "invalid argument"},
+		{[]string{"gruw"}, console.ExitUsage, "unknown command"},
+		{[]string{"create", "--replicas", "2"}, console.ExitUsage, "ask for 1, 3 or 5"},
+		{[]string{"create", "--name", "a b"}, console.ExitUsage, "--name"},
+		{[]string{"create", "-o", "xml"}, console.ExitUsage, "--output"},
+		{[]string{"create", "--node", "http://10.0.0.1:6223"}, console.ExitUsage, "mutual TLS"},
+		{[]string{"create", "--node", "https://10.0.0.1:6223"}, console.ExitUsage, "--tls-ca"},
+		{[]string{"create", "--node", "ftp://10.0.0.1:6223"}, console.ExitUsage, "control endpoint"},
+		{[]string{"adopt"}, console.ExitUsage, "--node is needed"},
+		{[]string{"adopt", "--node", "http://127.0.0.1:1"}, console.ExitFailed, "connection refused"},
 	} {
 		code, _, said := l.run(c.args...)
 		if code != c.code || !strings.Contains(said, c.want) {
@@ -227,11 +228,11 @@ func TestWrongUse(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"grow", "--replicas", "3"}, exitRefused, "--yes"},
-		{[]string{"shrink", "--replicas", "3"}, exitUsage, "use unibus cluster grow"},
-		{[]string{"remove", "unibus-0-0", "--yes"}, exitFailed, "is not lost"},
-		{[]string{"remove", "stranger", "--yes"}, exitUsage, "its servers are unibus-0-0"},
-		{[]string{"create", "--name", "other"}, exitFailed, "already"},
+		{[]string{"grow", "--replicas", "3"}, console.ExitRefused, "--yes"},
+		{[]string{"shrink", "--replicas", "3"}, console.ExitUsage, "use unibus cluster grow"},
+		{[]string{"remove", "unibus-0-0", "--yes"}, console.ExitFailed, "is not lost"},
+		{[]string{"remove", "stranger", "--yes"}, console.ExitUsage, "its servers are unibus-0-0"},
+		{[]string{"create", "--name", "other"}, console.ExitFailed, "already"},
 	} {
 		code, out, said := l.run(c.args...)
 		if code != c.code || !strings.Contains(out+said, c.want) {

@@ -122,7 +122,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		if err != nil {
 			return false, err
 		}
-		ports, err := freePorts(4)
+		ports, err := freePorts(5)
 		if err != nil {
 			return false, err
 		}
@@ -132,7 +132,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		}
 		settings := map[string]any{
 			"store-dir": filepath.Join(dir, storeDir(i)), "formation": "order", "bind": "127.0.0.1",
-			"port": ports[0], "http-port": ports[1], "control-port": ports[2], "cluster-port": ports[3],
+			"port": ports[0], "http-port": ports[1], "control-port": ports[2], "cluster-port": ports[3], "api-port": ports[4],
 			"cluster-name": inv.Name, "cluster-user": "unibus", "cluster-pass-file": filepath.Join(dir, passFile),
 			"operator-key": keys.Operator, "order-key": keys.Order, "identity-record": filepath.Join(dir, recordFile),
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/jsadmin"
 )
 
@@ -35,18 +36,11 @@ func judge(before, after []jsadmin.LedgerEntry) verdict {
 		v.Verdict = fmt.Sprintf("SOMETHING IS MISSING: %d of %d streams, %d messages", problems, v.Streams, missing)
 		return v
 	}
-	v.Verdict = fmt.Sprintf("nothing lost: %s, %s", count(uint64(v.Streams), "stream"), count(v.Messages, "message"))
+	v.Verdict = fmt.Sprintf("nothing lost: %s, %s", console.Count(uint64(v.Streams), "stream"), console.Count(v.Messages, "message"))
 	if dropped > 0 {
 		v.Verdict += fmt.Sprintf(" (%d more were dropped by the streams' own limits, as they should be)", dropped)
 	}
 	return v
-}
-
-func count(n uint64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (v verdict) print(w io.Writer) {
@@ -58,7 +52,7 @@ func (v verdict) print(w io.Writer) {
 				fmt.Sprint(c.Before.Last), fmt.Sprint(c.After.Last), short(c.Before.Digest), short(c.DigestUpTo), wordOf(c),
 			})
 		}
-		table(w, rows...)
+		console.Table(w, rows...)
 	}
 	fmt.Fprintln(w, v.Verdict)
 }
@@ -80,7 +74,7 @@ func short(digest string) string {
 	if len(digest) > 12 {
 		return digest[:12]
 	}
-	return dash(digest)
+	return console.Dash(digest)
 }
 
 // printLedger shows one ledger.
@@ -90,9 +84,9 @@ func printLedger(w io.Writer, entries []jsadmin.LedgerEntry) {
 	for _, e := range entries {
 		messages += e.Messages
 		rows = append(rows, []string{
-			e.Account + "/" + e.Stream, fmt.Sprint(e.Messages), fmt.Sprint(e.First), fmt.Sprint(e.Last), dash(e.Digest), fmt.Sprint(len(e.Consumers)),
+			e.Account + "/" + e.Stream, fmt.Sprint(e.Messages), fmt.Sprint(e.First), fmt.Sprint(e.Last), console.Dash(e.Digest), fmt.Sprint(len(e.Consumers)),
 		})
 	}
-	table(w, rows...)
-	fmt.Fprintf(w, "%s, %s\n", count(uint64(len(entries)), "stream"), count(messages, "message"))
+	console.Table(w, rows...)
+	fmt.Fprintf(w, "%s, %s\n", console.Count(uint64(len(entries)), "stream"), console.Count(messages, "message"))
 }

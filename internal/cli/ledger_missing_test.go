@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // listener hears what is said, and does something once at each of its cues, in their order.
@@ -37,7 +39,7 @@ func (l *lab) mustSession(w *listener) *session {
 	l.t.Helper()
 	c := &cobra.Command{}
 	c.SetOut(w)
-	s, err := openWith(c, &options{dir: l.folder.dir, output: formatTable, yes: true, timeout: limit, ledger: ledgerFull}, tlsFiles{})
+	s, err := openWith(c, &options{dir: l.folder.dir, output: console.FormatTable, yes: true, timeout: limit, ledger: ledgerFull}, tlsFiles{})
 	must(l.t, err)
 	l.t.Cleanup(s.close)
 	s.launcher.program = l.bin.Membershipd
@@ -61,8 +63,8 @@ func TestChangeWithoutItsLedger(t *testing.T) {
 	w := &listener{}
 	s := l.mustSession(w)
 	w.cues = []cue{{"ledger before:", func() {}}, {"", cancel}} // the line after it says that all is as wished
-	var e *exitError
-	if err := s.change(ctx, "Change nothing?", same); !errors.As(err, &e) || e.code != exitInterrupted || !strings.Contains(err.Error(), "the ledger after") {
+	var e *console.Error
+	if err := s.change(ctx, "Change nothing?", same); !errors.As(err, &e) || e.Code != console.ExitInterrupted || !strings.Contains(err.Error(), "the ledger after") {
 		t.Errorf("interrupted at the ledger after: %v\n%s", err, w.said.String())
 	}
 

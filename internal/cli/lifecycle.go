@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 func newStart(o *options) *cobra.Command {
@@ -53,7 +55,7 @@ func (s *session) stopAll(ctx context.Context) error {
 			continue
 		}
 		if ctx.Err() != nil {
-			return failf(exitInterrupted, "interrupted; node-%d and those below it still run", i)
+			return console.Failf(console.ExitInterrupted, "interrupted; node-%d and those below it still run", i)
 		}
 		again, runs := false, false
 		// Once asked, a node stops; it is waited for even when this program is interrupted.
@@ -70,7 +72,7 @@ func (s *session) stopAll(ctx context.Context) error {
 		case again:
 			return errors.New("another run has started this cluster meanwhile; to stop it after all, run unibus cluster stop again")
 		case err != nil && ctx.Err() != nil:
-			return failf(exitInterrupted, "interrupted; node-%d and those below it may still run: %w", i, err)
+			return console.Failf(console.ExitInterrupted, "interrupted; node-%d and those below it may still run: %w", i, err)
 		case err != nil:
 			errs = append(errs, err)
 		case runs:

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // mustPlaces runs n nodes that wait for orders, and returns the launcher that started them.
@@ -43,7 +45,7 @@ func TestLockOfAnotherRun(t *testing.T) {
 	l.mustPlaces(1)
 	release := l.mustHold(startLock(0))
 	code, out, said := l.run("start", "--timeout", "3s")
-	if code != exitTimeout || !strings.Contains(said, "another run holds "+l.folder.path(startLock(0))) {
+	if code != console.ExitTimeout || !strings.Contains(said, "another run holds "+l.folder.path(startLock(0))) {
 		t.Errorf("start beside a run that holds a node: exit code %d\n%s%s", code, out, said)
 	}
 	release()
@@ -61,7 +63,7 @@ func TestLockOfAnotherRun(t *testing.T) {
 		must(t, err)
 		must(t, c.Process.Signal(os.Interrupt))
 		_ = c.Wait() // its exit code is looked at
-		if code := c.ProcessState.ExitCode(); code != exitInterrupted {
+		if code := c.ProcessState.ExitCode(); code != console.ExitInterrupted {
 			t.Errorf("%v interrupted while it waited for a lock: exit code %d\n%s", args, code, said.String())
 		}
 		r.Close()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/jsadmin"
 )
 
@@ -19,8 +20,8 @@ func newStatus(o *options) *cobra.Command {
 				return err
 			}
 			v := view(ob)
-			if o.output != formatTable {
-				return encode(s.out, o.output, v)
+			if o.output != console.FormatTable {
+				return console.Encode(s.out, o.output, v)
 			}
 			v.print(s.out)
 			return nil
@@ -56,8 +57,8 @@ func newPlan(o *options) *cobra.Command {
 				return err
 			}
 			p := planFor(ob)
-			if o.output != formatTable {
-				return encode(s.out, o.output, p)
+			if o.output != console.FormatTable {
+				return console.Encode(s.out, o.output, p)
 			}
 			s.show(p)
 			if len(p.Steps) == 0 && p.Blocked == "" {
@@ -76,7 +77,7 @@ func newLedger(o *options) *cobra.Command {
 		Use: "ledger", Short: "Read every stream from its leader and show counts, sequences and digests", Args: cobra.NoArgs,
 		RunE: run(o, func(c *cobra.Command, s *session, _ []string) error {
 			if o.ledger == ledgerNone {
-				return failf(exitUsage, "--ledger none leaves nothing to show")
+				return console.Failf(console.ExitUsage, "--ledger none leaves nothing to show")
 			}
 			ob, err := s.observe(c.Context())
 			if err != nil {
@@ -89,11 +90,11 @@ func newLedger(o *options) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("the ledger could not be read: %w", err)
 			}
-			if o.output != formatTable {
+			if o.output != console.FormatTable {
 				if entries == nil {
 					entries = []jsadmin.LedgerEntry{}
 				}
-				return encode(s.out, o.output, entries)
+				return console.Encode(s.out, o.output, entries)
 			}
 			printLedger(s.out, entries)
 			return nil

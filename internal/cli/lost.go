@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -57,10 +58,10 @@ func (s *session) mustBeSilent(ctx context.Context, names []string) error {
 		q, ok := o.record.Record.Names[name]
 		if !ok {
 			known := slices.Sorted(maps.Keys(o.record.Record.Names))
-			return failf(exitUsage, "%s is not a server of this cluster; its servers are %s", name, strings.Join(known, ", "))
+			return console.Failf(console.ExitUsage, "%s is not a server of this cluster; its servers are %s", name, strings.Join(known, ", "))
 		}
 		if q.Phase == scaling.Void {
-			return failf(exitUsage, "%s never joined: there is nothing to remove", name)
+			return console.Failf(console.ExitUsage, "%s never joined: there is nothing to remove", name)
 		}
 		if q.Place < len(o.inv.Places) && o.inv.Places[q.Place].Local != nil && s.folder.exists(storeDir(q.Place)) && o.holds(q.Place, q.DiskID) {
 			return fmt.Errorf("%s is not lost: its disk is in %s; start it with unibus cluster start, or, if the disk is of no use any more, move that folder away first",
@@ -104,7 +105,7 @@ unibus cluster remove replaces a lost member without any loss.`,
 				}
 				if !o.yes {
 					q := fmt.Sprintf("Are %s lost for good, with their disks, and with what nobody else has?", strings.Join(args, " and "))
-					if err := confirm(c.Context(), s.in, s.notice, q); err != nil {
+					if err := console.Confirm(c.Context(), s.in, s.notice, q); err != nil {
 						return err
 					}
 				}
@@ -231,11 +232,11 @@ func (s *session) removeLost(ctx context.Context, o observation, lost []string, 
 			return nil
 		}
 		if time.Now().After(limit) {
-			return failf(exitTimeout, "the lost members are not removed after %v", s.opts.timeout)
+			return console.Failf(console.ExitTimeout, "the lost members are not removed after %v", s.opts.timeout)
 		}
 		select {
 		case <-ctx.Done():
-			return failf(exitInterrupted, "interrupted")
+			return console.Failf(console.ExitInterrupted, "interrupted")
 		case <-time.After(time.Second):
 		}
 		var err error

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // A folder that was moved is where its nodes find what is theirs, whatever lies where it was.
@@ -16,7 +18,7 @@ func TestMovedFolder(t *testing.T) {
 	l.mustRun("create")
 	js := l.mustJS()
 	l.mustStream(js, 1, 20)
-	if code, _, said := l.run("stop"); code != exitDone {
+	if code, _, said := l.run("stop"); code != console.ExitDone {
 		t.Fatalf("stop: exit code %d\n%s", code, said)
 	}
 	old := l.folder.dir

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // A disk from when its server was the only member, put back later, would lead the others as a quorum by itself and have them forget
@@ -26,8 +28,8 @@ func TestDiskFromWhenItsServerWasAlone(t *testing.T) {
 	must(t, os.Rename(kept, disk))
 
 	code, _, said := l.run("start", "--yes", "--timeout", "2m")
-	if code != exitPerson || !strings.Contains(said, "from when it was the only member") || !strings.Contains(said, "move its store folder away") {
-		t.Fatalf("exit code %d, want %d with the reason and the remedy:\n%s", code, exitPerson, said)
+	if code != console.ExitPerson || !strings.Contains(said, "from when it was the only member") || !strings.Contains(said, "move its store folder away") {
+		t.Fatalf("exit code %d, want %d with the reason and the remedy:\n%s", code, console.ExitPerson, said)
 	}
 	l.mustStop()
 	must(t, os.Rename(disk, filepath.Join(t.TempDir(), "away")))
@@ -39,7 +41,7 @@ func TestDiskFromWhenItsServerWasAlone(t *testing.T) {
 
 func (l *lab) mustStop() {
 	l.t.Helper()
-	if code, _, said := l.run("stop"); code != exitDone {
+	if code, _, said := l.run("stop"); code != console.ExitDone {
 		l.t.Fatalf("stop: exit code %d\n%s", code, said)
 	}
 }

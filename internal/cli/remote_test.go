@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/e2e/proc"
 	"github.com/unibus/unibus/internal/natstest"
 )
@@ -35,7 +36,7 @@ func (l *lab) mustNode(i int, ca *natstest.CA, keys publicKeys, more ...string) 
 	p, err := proc.Start(proc.Command{Name: fmt.Sprint("node", i), Path: l.bin.Membershipd, Log: filepath.Join(dir, "log"), Args: append([]string{
 		// Off loopback in the node's eyes, so that control and clients go over TLS; reached here all the same.
 		"--bind", "0.0.0.0", "--advertise", "127.0.0.1", "--tls-cert", files.Cert, "--tls-key", files.Key,
-		"--store-dir", filepath.Join(dir, "store"), "--port", "0", "--http-port", "0", "--control-port", fmt.Sprint(control),
+		"--store-dir", filepath.Join(dir, "store"), "--port", "0", "--http-port", "0", "--api-port", "0", "--control-port", fmt.Sprint(control),
 		"--cluster-port", fmt.Sprint(natstest.MustFreePort(l.t)), "--cluster-pass-file", pass,
 		"--operator-key", keys.Operator, "--order-key", keys.Order,
 		"--route-tls-cert", files.Cert, "--route-tls-key", files.Key, "--route-tls-ca", files.CA, "--route-tls-name", natstest.RouteName,
@@ -79,7 +80,7 @@ func TestAdoptAndJoinByURL(t *testing.T) {
 	}
 	js := l.mustJS()
 	l.mustStream(js, 1, 50)
-	if code, _, said := l.run("grow", "--replicas", "3", "--yes"); code != exitUsage || !strings.Contains(said, "--node") {
+	if code, _, said := l.run("grow", "--replicas", "3", "--yes"); code != console.ExitUsage || !strings.Contains(said, "--node") {
 		t.Fatalf("grow without nodes to grow to: exit code %d\n%s", code, said)
 	}
 	grow := append([]string{"grow", "--replicas", "3"}, with...)

@@ -4,6 +4,8 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 func newGrow(o *options) *cobra.Command {
@@ -20,7 +22,7 @@ nodes are processes on this machine, on free ports. Writers go on meanwhile. The
 					return err
 				}
 				if replicas < inv.Replicas {
-					return failf(exitUsage, "%d members are wished now: to have %d, use unibus cluster shrink", inv.Replicas, replicas)
+					return console.Failf(console.ExitUsage, "%d members are wished now: to have %d, use unibus cluster shrink", inv.Replicas, replicas)
 				}
 				inv.Replicas = replicas
 				return n.join(inv)
@@ -47,7 +49,7 @@ before and after.`,
 					return err
 				}
 				if replicas > inv.Replicas {
-					return failf(exitUsage, "%d members are wished now: to have %d, use unibus cluster grow", inv.Replicas, replicas)
+					return console.Failf(console.ExitUsage, "%d members are wished now: to have %d, use unibus cluster grow", inv.Replicas, replicas)
 				}
 				inv.Replicas = replicas
 				return nil
@@ -64,7 +66,7 @@ func mustBeGiven(c *cobra.Command, flag string) {
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if !c.Flag(flag).Changed {
-			return failf(exitUsage, "--%s is needed; see %s --help", flag, c.CommandPath())
+			return console.Failf(console.ExitUsage, "--%s is needed; see %s --help", flag, c.CommandPath())
 		}
 		if check != nil {
 			return check(c, args)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -76,11 +77,11 @@ func TestStopDuringGrow(t *testing.T) {
 		v, err := l.folder.record()
 		return err == nil && v.Record != nil && len(v.Record.Names) == 2
 	})
-	if code, out, said := l.run("stop"); code != exitDone {
+	if code, out, said := l.run("stop"); code != console.ExitDone {
 		t.Errorf("stop: exit code %d\n%s%s", code, out, said)
 	}
 	_ = c.Wait() // its exit code is looked at
-	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "stopped by another run") {
+	if code := c.ProcessState.ExitCode(); code != console.ExitFailed || !strings.Contains(said.String(), "stopped by another run") {
 		t.Errorf("grow: exit code %d\n%s", code, said.String())
 	}
 	l.expectRunning(&launcher{folder: l.folder}, false, false, false)
@@ -103,7 +104,7 @@ func TestStopDuringGrow(t *testing.T) {
 	must(t, err)
 	release()
 	_ = c.Wait() // its exit code is looked at
-	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(said.String(), "another run has started") {
+	if code := c.ProcessState.ExitCode(); code != console.ExitFailed || !strings.Contains(said.String(), "another run has started") {
 		t.Errorf("stop beside a start: exit code %d\n%s", code, said.String())
 	}
 	l.expectRunning(&launcher{folder: l.folder}, true, true, true)

@@ -10,17 +10,19 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // New returns the unibus command.
 func New() *cobra.Command {
 	root := &cobra.Command{
 		Use: "unibus", Short: "Form, grow, shrink and repair UniBus clusters", Version: version(),
-		Long:         "unibus forms, grows, shrinks and repairs UniBus clusters without Kubernetes.\n\n" + exitHelp,
+		Long:         "unibus forms, grows, shrinks and repairs UniBus clusters without Kubernetes.\n\n" + console.ExitHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return failf(exitUsage, "%w; see %s --help", err, c.CommandPath())
+		return console.Failf(console.ExitUsage, "%w; see %s --help", err, c.CommandPath())
 	})
 	// pflag puts all values of a switch into its name.
 	cobra.AddTemplateFunc("plain", func(usages string) string { return strings.ReplaceAll(usages, "[=true|false]", "             ") })
@@ -62,12 +64,12 @@ may work at the same time. A later grow or shrink replaces an earlier one that w
 The folder's operator.nk and order.nk are secret: who has them administers the cluster. Back up the folder; a lost record.json has
 to be restored, since nothing is founded a second time.
 
-` + exitHelp,
+` + console.ExitHelp,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return o.check() },
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&o.dir, "dir", "./unibus", "folder of the cluster")
-	f.StringVarP(&o.output, "output", "o", formatTable, "format of the result: table, json or yaml; what is said meanwhile then goes to standard error")
+	f.StringVarP(&o.output, "output", "o", console.FormatTable, "format of the result: table, json or yaml; what is said meanwhile then goes to standard error")
 	f.BoolVarP(&o.yes, "yes", "y", false, "go on without asking")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long the change may take; what was done stays done")
 	f.StringVar(&o.ledger, "ledger", ledgerFull, "what is read before and after a change: full (every message), quick (counts and sequences), none")
@@ -81,7 +83,7 @@ func usageErrors(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(c *cobra.Command, given []string) error {
 			if err := args(c, given); err != nil {
-				return failf(exitUsage, "%w; see %s --help", err, c.CommandPath())
+				return console.Failf(console.ExitUsage, "%w; see %s --help", err, c.CommandPath())
 			}
 			return nil
 		}
@@ -90,7 +92,7 @@ func usageErrors(c *cobra.Command) {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, given []string) error {
 			if len(given) > 0 {
-				return failf(exitUsage, "unknown command %q; see %s --help", strings.Join(given, " "), c.CommandPath())
+				return console.Failf(console.ExitUsage, "unknown command %q; see %s --help", strings.Join(given, " "), c.CommandPath())
 			}
 			return c.Help()
 		}
@@ -113,10 +115,10 @@ func runWith(o *options, n *nodeFlags, do func(*cobra.Command, *session, []strin
 			return err
 		}
 		defer s.close()
-		err = interrupted(c.Context(), do(c, s, args))
-		var e *exitError
-		if errors.As(err, &e) && (e.code == exitInterrupted || e.code == exitTimeout) {
-			return failf(e.code, "%w\n  go on with: %s", e.err, c.CommandPath()+" "+again(c, args))
+		err = console.Interrupted(c.Context(), do(c, s, args))
+		var e *console.Error
+		if errors.As(err, &e) && (e.Code == console.ExitInterrupted || e.Code == console.ExitTimeout) {
+			return console.Failf(e.Code, "%w\n  go on with: %s", e.Err, c.CommandPath()+" "+again(c, args))
 		}
 		return err
 	}

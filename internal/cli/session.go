@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/jsadmin"
 )
 
@@ -34,13 +35,10 @@ const (
 )
 
 func (o *options) check() error {
-	if o.output != formatTable && o.output != formatJSON && o.output != formatYAML {
-		return failf(exitUsage, "--output %q is not one of table, json, yaml", o.output)
+	if err := console.CheckChoice("output", o.output, console.FormatTable, console.FormatJSON, console.FormatYAML); err != nil {
+		return err
 	}
-	if o.ledger != ledgerFull && o.ledger != ledgerQuick && o.ledger != ledgerNone {
-		return failf(exitUsage, "--ledger %q is not one of full, quick, none", o.ledger)
-	}
-	return nil
+	return console.CheckChoice("ledger", o.ledger, ledgerFull, ledgerQuick, ledgerNone)
 }
 
 // session is one run of a command on a cluster.
@@ -96,7 +94,7 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 		return nil, err
 	}
 	s := &session{opts: opts, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), notice: cmd.OutOrStdout()}
-	if opts.output != formatTable {
+	if opts.output != console.FormatTable {
 		s.notice = cmd.ErrOrStderr()
 	}
 	l := &launcher{folder: f, control: ctl}
@@ -157,21 +155,21 @@ func (s *session) read(ctx context.Context, o observation, when string) ([]jsadm
 	for _, e := range entries {
 		messages += e.Messages
 	}
-	s.say.line("ledger %s: %s, %s, read in %.1f s", when, count(uint64(len(entries)), "stream"), count(messages, "message"), time.Since(began).Seconds())
+	s.say.line("ledger %s: %s, %s, read in %.1f s", when, console.Count(uint64(len(entries)), "stream"), console.Count(messages, "message"), time.Since(began).Seconds())
 	return entries, nil
 }
 
 // show prints a plan.
 func (s *session) show(p plan) {
 	if len(p.Steps) > 0 {
-		fmt.Fprintf(s.notice, "Plan: %s now, %s wished.\n", count(uint64(p.From), "member"), count(uint64(p.To), "member"))
+		fmt.Fprintf(s.notice, "Plan: %s now, %s wished.\n", console.Count(uint64(p.From), "member"), console.Count(uint64(p.To), "member"))
 		rows := [][]string{{"", "STEP", "MEMBERS", "QUORUM", "MAY BE LOST"}}
 		for i, st := range p.Steps {
 			rows = append(rows, []string{fmt.Sprint(i + 1), st.Do, fmt.Sprint(st.Members), fmt.Sprint(st.Quorum), fmt.Sprint(st.Spare)})
 		}
-		table(s.notice, rows...)
+		console.Table(s.notice, rows...)
 	}
 	if p.Blocked != "" {
-		fmt.Fprintf(s.notice, "Then it waits: %s\n  what to do: %s\n", p.Blocked, dash(p.Remedy))
+		fmt.Fprintf(s.notice, "Then it waits: %s\n  what to do: %s\n", p.Blocked, console.Dash(p.Remedy))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -114,21 +115,21 @@ func viewNode(o observation, i int) nodeView {
 }
 
 func (v statusView) print(w io.Writer) {
-	fmt.Fprintf(w, "Cluster %s: %d of %s, leader %s\n", v.Name, v.Members, count(uint64(v.Wished), "member"), dash(v.Leader))
+	fmt.Fprintf(w, "Cluster %s: %d of %s, leader %s\n", v.Name, v.Members, console.Count(uint64(v.Wished), "member"), console.Dash(v.Leader))
 	rows := [][]string{{"NODE", "SERVER", "PHASE", "ROLE", "RECORD", "MARK", "CLIENTS AT", "CONTROL"}}
 	for _, n := range v.Nodes {
-		rows = append(rows, []string{n.Place, dash(n.Server), n.Phase, n.Role, dash(n.Record), dash(n.Mark), dash(n.Client), n.Control})
+		rows = append(rows, []string{n.Place, console.Dash(n.Server), n.Phase, n.Role, console.Dash(n.Record), console.Dash(n.Mark), console.Dash(n.Client), n.Control})
 	}
-	table(w, rows...)
+	console.Table(w, rows...)
 	if len(v.Streams) > 0 {
 		rows := [][]string{{"STREAM", "REPLICAS", "LEADER", "IN SYNC", "BEHIND", "MESSAGES", "LAST"}}
 		for _, s := range v.Streams {
 			rows = append(rows, []string{
-				s.Stream, fmt.Sprint(s.Replicas), dash(s.Leader), dash(strings.Join(s.InSync, " ")), dash(strings.Join(s.Behind, " ")),
+				s.Stream, fmt.Sprint(s.Replicas), console.Dash(s.Leader), console.Dash(strings.Join(s.InSync, " ")), console.Dash(strings.Join(s.Behind, " ")),
 				fmt.Sprint(s.Messages), fmt.Sprint(s.Last),
 			})
 		}
-		table(w, rows...)
+		console.Table(w, rows...)
 	}
 	switch v.State {
 	case "done":

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 )
 
 // A process is stopped only when what answers at its control endpoint has the disk that is expected there.
@@ -16,7 +17,7 @@ func TestStopOfAnotherDisk(t *testing.T) {
 	inv, err := l.folder.update(t.Context(), func(inv *inventory) error { inv.Places[0].DiskID = "another"; return nil })
 	must(t, err)
 	code, _, said := l.run("stop")
-	if code != exitFailed || !strings.Contains(said, "another was expected") {
+	if code != console.ExitFailed || !strings.Contains(said, "another was expected") {
 		t.Errorf("stop: exit code %d\n%s", code, said)
 	}
 	ctl, err := newControl(tlsFiles{})
@@ -28,7 +29,7 @@ func TestStopOfAnotherDisk(t *testing.T) {
 	}
 	_, err = l.folder.update(t.Context(), func(inv *inventory) error { inv.Places[0].DiskID = s.DiskID; return nil })
 	must(t, err)
-	if code, _, said := l.run("stop"); code != exitDone {
+	if code, _, said := l.run("stop"); code != console.ExitDone {
 		t.Errorf("stop: exit code %d\n%s", code, said)
 	}
 	if _, err := ctl.status(t.Context(), inv.Places[0].Control); err == nil {
@@ -50,7 +51,7 @@ func TestProcessWhoseIDWasNotWritten(t *testing.T) {
 		t.Fatalf("process %d was found, want %d", got, pid)
 	}
 	l.expectMembers(l.mustRun("start"), 1)
-	if code, _, said := l.run("stop"); code != exitDone {
+	if code, _, said := l.run("stop"); code != console.ExitDone {
 		t.Errorf("stop: exit code %d\n%s", code, said)
 	}
 	if got := (&launcher{folder: l.folder}).process(0, pid); got != 0 {

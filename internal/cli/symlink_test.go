@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // A cluster is the same one by whatever path its folder is named.
@@ -20,7 +22,7 @@ func TestFolderByALink(t *testing.T) {
 	for _, way := range []struct{ start, stop *lab }{{l, &link}, {&link, l}, {&link, &link}} {
 		l.expectMembers(way.start.mustRun("start"), 1)
 		l.expectRunning(launcher, true)
-		if code, out, said := way.stop.run("stop"); code != exitDone || !strings.Contains(out, "node-0 has stopped") {
+		if code, out, said := way.stop.run("stop"); code != console.ExitDone || !strings.Contains(out, "node-0 has stopped") {
 			t.Errorf("stop in %s of what was started in %s: exit code %d\n%s%s", way.stop.folder.dir, way.start.folder.dir, code, out, said)
 		}
 		l.expectRunning(launcher, false)
@@ -36,13 +38,13 @@ func TestStopOfAnUnknownProcess(t *testing.T) {
 	l.kill(0)
 	address := strings.TrimPrefix(inv.Places[0].Control, "http://")
 	s := mustAnswer(t, address, `{"phase":"running","diskID":"`+inv.Places[0].DiskID+`"}`)
-	if code, out, said := l.run("stop"); code != exitFailed || !strings.Contains(said, "no process of node-0 runs") {
+	if code, out, said := l.run("stop"); code != console.ExitFailed || !strings.Contains(said, "no process of node-0 runs") {
 		t.Errorf("stop: exit code %d\n%s%s", code, out, said)
 	}
 	for _, answer := range []string{`{}`, `{"phase":"running","diskID":"another"}`} { // nothing of this cluster's
 		s.Close()
 		s = mustAnswer(t, address, answer)
-		if code, out, said := l.run("stop"); code != exitDone {
+		if code, out, said := l.run("stop"); code != console.ExitDone {
 			t.Errorf("stop beside %s: exit code %d\n%s%s", answer, code, out, said)
 		}
 	}

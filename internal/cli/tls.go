@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/unibus/unibus/internal/console"
 )
 
 // defaultTLSName is what nodes' certificates bear unless they are configured otherwise (--route-tls-name of the node).
@@ -21,7 +23,7 @@ func (t tlsFiles) base() (*tls.Config, error) {
 		return nil, nil
 	}
 	if t.CA == "" || t.Cert == "" || t.Key == "" {
-		return nil, failf(exitUsage, "mutual TLS needs all of --tls-ca, --tls-cert and --tls-key")
+		return nil, console.Failf(console.ExitUsage, "mutual TLS needs all of --tls-ca, --tls-cert and --tls-key")
 	}
 	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {

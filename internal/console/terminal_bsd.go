@@ -2,7 +2,7 @@
 
 //go:build darwin || freebsd || netbsd || openbsd
 
-package cli
+package console
 
 import (
 	"os"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal says whether somebody may answer there.
-func terminal(f *os.File) bool {
+// Terminal says whether somebody may answer there.
+func Terminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TIOCGETA)
 	return err == nil
 }

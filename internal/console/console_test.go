@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestExitCodes(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		err  error
+		code int
+		said string
+	}{
+		{nil, ExitDone, ""},
+		{errors.New("no"), ExitFailed, "unibus: no\n"},
+		{fmt.Errorf("outer: %w", Failf(ExitPerson, "inner")), ExitPerson, "unibus: outer: inner\n"},
+		{&Error{ExitInterrupted, errors.New("")}, ExitInterrupted, ""},
+		{Interrupted(cancelled, errors.New("x")), ExitInterrupted, "unibus: interrupted: x\n"},
+		{Interrupted(cancelled, Failf(ExitLost, "y")), ExitLost, "unibus: y\n"},
+		{Interrupted(t.Context(), errors.New("x")), ExitFailed, "unibus: x\n"},
+		{CheckChoice("fruit", "stone", "apple", "pear"), ExitUsage, "unibus: --fruit \"stone\" is not one of apple, pear\n"},
+		{CheckChoice("fruit", "pear", "apple", "pear"), ExitDone, ""},
+		{Confirm(t.Context(), strings.NewReader("y\n"), &bytes.Buffer{}, "Sure?"), ExitRefused, "unibus: Sure? this needs an answer, and there is no terminal: pass --yes to go on without one\n"},
+	} {
+		var said bytes.Buffer
+		if code := CodeOf(&said, c.err); code != c.code || said.String() != c.said {
+			t.Errorf("%v: exit code %d, %q", c.err, code, said.String())
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	for text, want := range map[string]string{
+		"héllo, wörld 👩\u200d🚀": "héllo, wörld 👩\u200d🚀", "a\nb\tc": `a\nb\tc`, "\x1b[31mred": `\x1b[31mred`, "\u009b31m": `\u009b31m`,
+		"bad \xff byte": `bad \xff byte`, "\u202eleft": `\u202eleft`, "\ufffd": `�`,
+	} {
+		if got := Clean(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzClean: nothing that a terminal obeys is left, and what is harmless stays as it is.
+func FuzzClean(f *testing.F) {
+	f.Add("a\x1b[2J\u202e\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Clean(s)
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) && r != joiner }) {
+			t.Errorf("%q is shown as %q", s, got)
+		}
+		if again := Clean(got); again != got {
+			t.Errorf("%q is shown as %q, and that as %q", s, got, again)
+		}
+	})
+}
