@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package contexts
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Flags say which context is meant, and what is otherwise than it says. A flag beats the environment, which beats the context.
+type Flags struct {
+	Name      string
+	Servers   []string
+	API       string
+	CA        string
+	Key       string
+	ClusterID string
+}
+
+// Add adds the flags of a command that uses a context.
+func (f *Flags) Add(to *pflag.FlagSet) {
+	to.StringVar(&f.Name, "context", "", "`name` of the context to use; default: the current one (UNIBUS_CONTEXT)")
+	f.AddFields(to)
+}
+
+// AddFields adds the flags for what a context has.
+func (f *Flags) AddFields(to *pflag.FlagSet) {
+	to.StringSliceVar(&f.Servers, "server", nil, "`URL` of a node for messages, nats://host:4222; repeated or separated by commas (UNIBUS_SERVER)")
+	to.StringVar(&f.API, "api", "", "`URL` of the HTTP API, https://host:8223 (UNIBUS_API)")
+	to.StringVar(&f.CA, "ca", "", "`file` with the CA of the nodes (UNIBUS_CA)")
+	to.StringVar(&f.Key, "key", "", "`file` with the seed of your key; never the seed itself (UNIBUS_KEY)")
+	to.StringVar(&f.ClusterID, "cluster-id", "", "`id` of the cluster that may be given tokens; default: as learned by context add (UNIBUS_CLUSTER_ID)")
+}
+
+// Given is what the flags alone say.
+func (f Flags) Given() Context {
+	return Context{Servers: f.Servers, API: f.API, CA: f.CA, Key: f.Key, ClusterID: f.ClusterID}
+}
+
+// Resolve returns what is to be used, and the name of the context that it is based on, empty for none. It fails when there is no such
+// context, no key or nothing to connect to.
+func (f Flags) Resolve() (c Context, name string, err error) {
+	path, err := Path()
+	if err != nil {
+		return c, "", err
+	}
+	var servers []string
+	if s := os.Getenv("UNIBUS_SERVER"); s != "" {
+		servers = strings.Split(s, ",")
+	}
+	all, err := Load(path)
+	if err != nil {
+		return c, "", err
+	}
+	var none error
+	name = cmp.Or(f.Name, os.Getenv("UNIBUS_CONTEXT"))
+	if c, none = all.Get(name); none != nil && name != "" {
+		return c, "", none
+	}
+	if none == nil {
+		name = cmp.Or(name, all.Current)
+	}
+	c.API = cmp.Or(f.API, os.Getenv("UNIBUS_API"), c.API)
+	c.CA = cmp.Or(f.CA, os.Getenv("UNIBUS_CA"), c.CA)
+	c.Key = cmp.Or(f.Key, os.Getenv("UNIBUS_KEY"), c.Key)
+	c.ClusterID = cmp.Or(f.ClusterID, os.Getenv("UNIBUS_CLUSTER_ID"), c.ClusterID)
+	if len(f.Servers) > 0 {
+		c.Servers = f.Servers
+	} else if len(servers) > 0 {
+		c.Servers = servers
+	}
+	if err := c.check(); err != nil {
+		if none != nil { // that is why
+			return c, name, none
+		}
+		return c, name, fmt.Errorf("where to connect to: %w (--key, --server, --api)", err)
+	}
+	return c, name, nil
+}
