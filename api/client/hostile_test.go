@@ -103,12 +103,12 @@ func TestHostileLists(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	room := func(name, id string) string {
-		b, err := json.Marshal(v1.RoomsAnswer{Rooms: []v1.RoomOf{{Name: name, ID: id}}, Next: name})
+	room := func(name, id, next string) string {
+		b, err := json.Marshal(v1.RoomsAnswer{Rooms: []v1.RoomOf{{Name: name, ID: id}}, Next: next})
 		s.must(err)
 		return string(b)
 	}
-	for what, text := range map[string]string{"no JSON": "x", "nothing": "", "the same for ever": room("a", s.kept.ID), "an id that is a wildcard": room("a", "*"), "an id of two tokens": room("a", s.kept.ID+".x")} {
+	for what, text := range map[string]string{"no JSON": "x", "nothing": "", "the same for ever": room("a", s.kept.ID, "a"), "an id that is a wildcard": room("a", "*", ""), "an id of two tokens": room("a", s.kept.ID+".x", "")} {
 		answer.Store(text)
 		_, err := c.Rooms(t.Context())
 		expectErr(t, what, err, ErrBadServer)
