@@ -90,7 +90,7 @@ $(STOCK): go.mod go.sum
 
 .PHONY: bench
 bench: build $(STOCK) ## Measure throughput, start, growth, logins, history and memory, beside stock nats-server (BENCH=-h shows the flags)
-	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) throughput starts grow logins history memory
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) throughput starts grow logins history client memory
 
 .PHONY: bench-failover
 bench-failover: build $(STOCK) ## Measure the gaps that kills and planned stops leave, beside stock nats-server

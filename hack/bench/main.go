@@ -142,6 +142,10 @@ var parts = []struct {
 		r.History, err = p.history(ctx)
 		return err
 	}},
+	{"client", "what our client library costs, beside nats.go", func(p *program, ctx context.Context, r *results) (err error) {
+		r.Client, err = p.client(ctx)
+		return err
+	}},
 	{"memory", "what a user, a room, a member and a connection take; start and Raft groups with many rooms", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Memory, err = p.memory(ctx)
 		return err

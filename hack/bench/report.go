@@ -32,6 +32,7 @@ type results struct {
 	Revocations []revokeRow   `json:"revocations,omitempty"`
 	Logins      []besideRow   `json:"logins,omitempty"`
 	History     []besideRow   `json:"history,omitempty"`
+	Client      []besideRow   `json:"client,omitempty"`
 	Memory      *memoryResult `json:"memory,omitempty"`
 	Storms      []stormRow    `json:"storms,omitempty"`
 }

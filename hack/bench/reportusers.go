@@ -13,7 +13,7 @@ func (r *results) usersHeld() bool {
 	for _, v := range r.Revocations {
 		ok = ok && v.Held
 	}
-	for _, list := range [][]besideRow{r.Logins, r.History} {
+	for _, list := range [][]besideRow{r.Logins, r.History, r.Client} {
 		for _, b := range list {
 			ok = ok && b.Held
 		}
@@ -35,6 +35,7 @@ func (r *results) printUsers(w io.Writer) {
 	}
 	printBeside(w, "connections per second", r.Logins)
 	printBeside(w, "messages per second", r.History)
+	printBeside(w, "messages per second", r.Client)
 	if m := r.Memory; m != nil {
 		fmt.Fprintf(w, "\nbytes of a node for each\theap\tresident\tof\n")
 		for _, e := range m.Each {
