@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reference writes docs/refusals.md, docs/metrics.md and docs/configuration.md from the sources: every refusal and every
+// Command reference writes docs/refusals.md, docs/metrics.md, docs/cli.md and docs/configuration.md from the sources: every refusal and every
 // call for a person with its remedy, every metric, every setting. None can be forgotten, and none can differ from what the programs say.
 //
 //	reference ROOT-OF-THE-REPOSITORY
@@ -85,6 +85,9 @@ func run(args []string) error {
 		out.WriteString(strings.Join(rows, ""))
 	}
 	if err := os.WriteFile(filepath.Join(args[0], "docs", "refusals.md"), []byte(out.String()), 0o644); err != nil {
+		return err
+	}
+	if err := writeCLI(args[0]); err != nil {
 		return err
 	}
 	if err := writeMetrics(args[0]); err != nil {

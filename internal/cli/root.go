@@ -12,13 +12,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unibus/unibus/internal/console"
+	"github.com/unibus/unibus/internal/talk"
 )
+
+const about = `unibus is a bus for messages between people and programs. This command talks on it, manages who may, and forms, grows, shrinks and repairs its
+cluster without Kubernetes.
+
+Begin with a key (unibus key new), have an admin add it (unibus user add), and say once where the bus is (unibus context add).
+
+`
 
 // New returns the unibus command.
 func New() *cobra.Command {
 	root := &cobra.Command{
-		Use: "unibus", Short: "Form, grow, shrink and repair UniBus clusters", Version: version(),
-		Long:         "unibus forms, grows, shrinks and repairs UniBus clusters without Kubernetes.\n\n" + console.ExitHelp,
+		Use: "unibus", Short: "Talk on a bus, manage who may, and form its cluster", Version: version(),
+		Long:         about + console.ExitHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -27,7 +35,8 @@ func New() *cobra.Command {
 	// pflag puts all values of a switch into its name.
 	cobra.AddTemplateFunc("plain", func(usages string) string { return strings.ReplaceAll(usages, "[=true|false]", "             ") })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsages | plain"))
-	root.AddCommand(newCluster())
+	root.AddCommand(talk.New()...)
+	root.AddCommand(newCluster(), newReference(root))
 	usageErrors(root)
 	return root
 }
