@@ -30,7 +30,8 @@ const (
 // appending is a message on its way into a history.
 type appending struct {
 	ctx   context.Context
-	msg   *nats.Msg
+	room  *Room
+	msg   nats.Msg
 	done  func(Receipt, error)
 	first time.Time // when it was first sent, zero before
 	again time.Time // when it is sent the next time
@@ -98,7 +99,7 @@ func (a *appends) leave(n int) {
 // finish tells the last of a message that waits no more.
 func (a *appends) finish(p *appending, receipt Receipt, err error) {
 	<-a.slots
-	p.done(receipt, err)
+	p.done(receipt, p.room.named("publish", err))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.leave(1)
@@ -159,7 +160,7 @@ func (a *appends) slot(ctx context.Context) error {
 // put sends a message. It fails only with what would fail again. The lock is held.
 func (a *appends) put(p *appending, now time.Time) error {
 	p.turn = a.c.turn()
-	err := sendError(a.c.nc.PublishMsg(p.msg))
+	err := sendError(a.c.nc.PublishMsg(&p.msg))
 	switch {
 	case err == nil:
 		if p.first.IsZero() {

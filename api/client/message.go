@@ -45,26 +45,26 @@ func mayHeader(name string) bool {
 	return strings.HasPrefix(name, v1.HeaderApp) && len(name) > len(v1.HeaderApp) || slices.Contains(v1.CopiedHeaders, name)
 }
 
-// outgoing makes the message as nats.go takes it.
-func outgoing(subject string, m Message) (*nats.Msg, error) {
+// outgoing fills in the message as nats.go takes it.
+func outgoing(out *nats.Msg, subject string, m Message) error {
 	if len(m.ID) > v1.MaxMessageID || !isText(m.ID) {
-		return nil, fmt.Errorf("%w: a message's id has at most %d bytes and no control characters", ErrInvalid, v1.MaxMessageID)
+		return fmt.Errorf("%w: a message's id has at most %d bytes and no control characters", ErrInvalid, v1.MaxMessageID)
 	}
-	out := &nats.Msg{Subject: subject, Data: m.Data}
+	out.Subject, out.Data = subject, m.Data
 	if m.ID == "" && len(m.Header) == 0 {
-		return out, nil
+		return nil
 	}
 	if out.Header = make(nats.Header, 1+len(m.Header)); m.ID != "" {
 		out.Header[v1.HeaderMessageID] = []string{m.ID}
 	}
 	for name, value := range m.Header {
 		if !mayHeader(name) || strings.ContainsAny(name, ": \t") || !isText(name) || !isText(value) || len(value) > mostHeaderValue {
-			return nil, fmt.Errorf("%w: header %.64q: its name is one of %v or begins with %s, and its value is a line of at most %d bytes",
+			return fmt.Errorf("%w: header %.64q: its name is one of %v or begins with %s, and its value is a line of at most %d bytes",
 				ErrInvalid, name, v1.CopiedHeaders, v1.HeaderApp, mostHeaderValue)
 		}
 		out.Header[name] = []string{value}
 	}
-	return out, nil
+	return nil
 }
 
 // isText says whether s is without control characters, which could end a header's line.

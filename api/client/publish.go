@@ -31,9 +31,10 @@ type Receipt struct {
 // the user removed in between.
 func (r *Room) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if !r.Kept() {
-		out, err := outgoing(r.speak, m)
+		var out nats.Msg
+		err := outgoing(&out, r.speak, m)
 		if err == nil {
-			err = r.c.say(ctx, out, true)
+			err = r.c.say(ctx, &out, true)
 		}
 		return Receipt{}, r.named("publish", err)
 	}
@@ -56,18 +57,20 @@ func (r *Room) Publish(ctx context.Context, m Message) (Receipt, error) {
 // It fails with ErrInvalid, ErrTooLarge, ErrRemoved, ErrClosed and the context's error; done is then not called.
 func (r *Room) PublishAsync(ctx context.Context, m Message, done func(Receipt, error)) error {
 	if !r.Kept() {
-		out, err := outgoing(r.speak, m)
+		var out nats.Msg
+		err := outgoing(&out, r.speak, m)
 		if err == nil {
-			err = r.c.say(ctx, out, false)
+			err = r.c.say(ctx, &out, false)
 		}
 		if err == nil {
 			done(Receipt{}, nil)
 		}
 		return r.named("publish", err)
 	}
-	out, err := outgoing(r.keep, m)
+	p := &appending{ctx: ctx, room: r, done: done}
+	err := outgoing(&p.msg, r.keep, m)
 	if err == nil {
-		err = r.c.out.send(&appending{ctx: ctx, msg: out, done: func(receipt Receipt, err error) { done(receipt, r.named("publish", err)) }})
+		err = r.c.out.send(p)
 	}
 	return r.named("publish", err)
 }

@@ -35,8 +35,8 @@ func (r *Room) request(ctx context.Context, to string, m Message) (Message, erro
 		}
 		rest += "." + to
 	}
-	out, err := outgoing(v1.RoomSubject(r.ID, r.c.user, rest), m)
-	if err != nil {
+	var out nats.Msg
+	if err := outgoing(&out, v1.RoomSubject(r.ID, r.c.user, rest), m); err != nil {
 		return Message{}, err
 	}
 	out.Reply = v1.ReplyPrefix(r.ID, r.c.user) + "." + rand.Text()
@@ -45,7 +45,7 @@ func (r *Room) request(ctx context.Context, to string, m Message) (Message, erro
 		return Message{}, err
 	}
 	defer in.close()
-	if err := r.c.say(ctx, out, false); err != nil {
+	if err := r.c.say(ctx, &out, false); err != nil {
 		return Message{}, err
 	}
 	turn := r.c.turn()
@@ -129,12 +129,12 @@ func (r *Room) serve(ctx context.Context, m *nats.Msg, handle Handler) error {
 		return nil
 	}
 	answer, err := handle(ctx, request)
-	var out *nats.Msg
+	var out nats.Msg
 	if err == nil {
-		out, err = outgoing(m.Reply, Message{Data: answer.Data, Header: answer.Header})
+		err = outgoing(&out, m.Reply, Message{Data: answer.Data, Header: answer.Header})
 	}
 	if err == nil {
-		if err = r.c.say(ctx, out, false); !errors.Is(err, ErrTooLarge) {
+		if err = r.c.say(ctx, &out, false); !errors.Is(err, ErrTooLarge) {
 			return err
 		}
 	}
