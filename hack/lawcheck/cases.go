@@ -61,6 +61,8 @@ var cases = []importCase{
 	{folder: "internal/busauth", imports: module + "/internal/formation"},
 	{folder: "internal/formation", imports: "k8s.io/client-go/kubernetes"},
 	{folder: "internal/formation", imports: module + "/internal/busauth"},
+	{folder: "internal/httpapi", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "internal/httpapi", imports: module + "/internal/rooms"},
 	{folder: "internal/daemonconfig", imports: "github.com/nats-io/nats-server/v2/server"},
 	{folder: "internal/membershipd", imports: "k8s.io/client-go/rest"},
 	{folder: "internal/membershipd", imports: module + "/internal/scaling"},

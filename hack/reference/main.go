@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reference writes docs/refusals.md, docs/metrics.md, docs/cli.md and docs/configuration.md from the sources: every refusal and every
-// call for a person with its remedy, every metric, every setting. None can be forgotten, and none can differ from what the programs say.
+// Command reference writes docs/refusals.md, docs/metrics.md, docs/http.md, docs/cli.md and docs/configuration.md from the sources: every refusal and
+// every call for a person with its remedy, every metric, every request, every setting. None can be forgotten, and none can differ from what the
+// programs say.
 //
 //	reference ROOT-OF-THE-REPOSITORY
 package main
@@ -91,6 +92,9 @@ func run(args []string) error {
 		return err
 	}
 	if err := writeMetrics(args[0]); err != nil {
+		return err
+	}
+	if err := writeHTTP(args[0]); err != nil {
 		return err
 	}
 	return writeConfiguration(args[0])

@@ -109,10 +109,10 @@ type Cluster struct {
 	MaxPayload int64 `json:"maxPayload"`
 }
 
-// Users, Rooms, Members, Classes and Audit are pages of lists. Next is the value of the query parameter "after" for the next page,
-// empty on the last; "limit" is at most MaxList, which is also the default.
+// Users is a page of users, sorted by name; Rooms, Members, Classes and Audit are pages as well. Next is the value of the query parameter "after" for the next page,
+// empty on the last; "limit" is at most MaxList, which is also the default. Tags beside json are for the description of the API.
 type Users struct {
-	Users []User `json:"users"`
+	Users []User `json:"users" nullable:"false"`
 	Next  string `json:"next,omitempty"`
 }
 
@@ -128,7 +128,7 @@ type PutUser struct {
 
 // Rooms is a page of rooms, sorted by name.
 type Rooms struct {
-	Rooms []RoomView `json:"rooms"`
+	Rooms []RoomView `json:"rooms" nullable:"false"`
 	Next  string     `json:"next,omitempty"`
 }
 
@@ -147,7 +147,7 @@ type PutRoom struct {
 
 // Members is a page of who is in a room.
 type Members struct {
-	Members []MemberView `json:"members"`
+	Members []MemberView `json:"members" nullable:"false"`
 	Next    string       `json:"next,omitempty"`
 }
 
@@ -161,12 +161,12 @@ type MemberView struct {
 
 // PutMember is the body of PUT /v1/rooms/{room}/members/{user}.
 type PutMember struct {
-	Role Role `json:"role"`
+	Role Role `json:"role" enum:"reader,member,admin"`
 }
 
 // Classes is all history classes, sorted by name.
 type Classes struct {
-	Classes []Class `json:"classes"`
+	Classes []Class `json:"classes" nullable:"false"`
 }
 
 // Message is one of a room, as GET /v1/rooms/{room}/messages gives it.
@@ -187,7 +187,7 @@ type Message struct {
 // "Accept: text/event-stream" the answer follows the room: an event per message whose id is the sequence, so that a client that comes
 // back with Last-Event-ID goes on after it.
 type Messages struct {
-	Messages []Message `json:"messages"`
+	Messages []Message `json:"messages" nullable:"false"`
 	// Next is the "from" of the next page; with More false it is where to go on later.
 	Next uint64 `json:"next,omitempty"`
 	More bool   `json:"more,omitempty"`
@@ -195,7 +195,7 @@ type Messages struct {
 
 // Audit is a page of what was changed, the newest first.
 type Audit struct {
-	Entries []AuditEntry `json:"entries"`
+	Entries []AuditEntry `json:"entries" nullable:"false"`
 	Next    string       `json:"next,omitempty"`
 }
 

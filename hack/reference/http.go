@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/unibus/unibus/internal/httpapi"
+)
+
+// clientDir has the client that is generated from the older form of the description, which its generator takes.
+const clientDir = "internal/httpapi/apitest"
+
+const httpHead = `<!-- Written by hack/reference (make generate). Do not edit. -->
+
+# HTTP API
+
+A node serves it on ` + "`--api-port`" + `, off loopback with TLS by ` + "`--tls-cert`" + `. The description that this page is made of is at
+` + "`/openapi.json`" + ` and ` + "`/openapi.yaml`" + ` (OpenAPI 3.1), and at ` + "`/openapi-3.0.json`" + ` for tools that know no 3.1.
+
+## Who asks
+
+The caller proves itself with a JSON Web Token that it signs with its own nkey: ` + "`Authorization: Bearer TOKEN`" + `. No key ever reaches a node.
+
+- The header is ` + "`{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}`" + `, and nothing else.
+- ` + "`sub`" + ` is the public nkey (` + "`U...`" + `), which verifies the signature; ` + "`aud`" + ` is the ` + "`id`" + ` that ` + "`GET /v1/cluster`" + ` tells.
+- ` + "`iat` and `exp`" + ` are seconds since 1970, at most 5 minutes apart. Clocks may differ by 30 seconds.
+
+A user who is removed is refused at once, and what it has open ends. Following a room goes on when its token has expired, as long as the
+user is in the room. What a caller may not know of is answered as if it were not there.
+
+The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes make them. The last admin can be neither removed nor demoted.
+
+## Changes
+
+- ` + "`PUT`" + ` makes a thing what the body says: 201 when it was not there, 200 when it was. The same again changes nothing.
+- ` + "`ETag`" + ` is the revision. With ` + "`If-Match`" + ` a change is made only to that one, with ` + "`If-None-Match: *`" + ` only where nothing is; otherwise the answer is
+  412. Without either the last one wins.
+- A change is written into the audit before it is made, and again with its outcome. Without the first it is not made.
+- 503 after a change may mean that it was made: ask for it again.
+
+## Problems
+
+Every answer that is no success is an ` + "`application/problem+json`" + ` (RFC 9457). Its ` + "`code`" + ` is stable, ` + "`detail`" + ` says the remedy, ` + "`type`" + ` is
+` + "`urn:unibus:problem:`" + ` and the code.
+
+| code | meaning |
+|---|---|
+`
+
+// described is the part of the description that the page tells.
+type described struct {
+	Paths      map[string]map[string]apiOperation `json:"paths"`
+	Components struct {
+		Schemas map[string]apiSchema `json:"schemas"`
+	} `json:"components"`
+}
+
+type apiOperation struct {
+	ID          string `json:"operationId"`
+	Summary     string `json:"summary"`
+	Description string `json:"description"`
+	Parameters  []struct {
+		Name        string    `json:"name"`
+		In          string    `json:"in"`
+		Description string    `json:"description"`
+		Schema      apiSchema `json:"schema"`
+	} `json:"parameters"`
+	RequestBody struct {
+		Content map[string]struct{ Schema apiSchema } `json:"content"`
+	} `json:"requestBody"`
+	Responses map[string]struct {
+		Description string                                `json:"description"`
+		Content     map[string]struct{ Schema apiSchema } `json:"content"`
+	} `json:"responses"`
+}
+
+type apiSchema struct {
+	Ref        string               `json:"$ref"`
+	Type       any                  `json:"type"`
+	Format     string               `json:"format"`
+	Enum       []any                `json:"enum"`
+	Items      *apiSchema           `json:"items"`
+	Properties map[string]apiSchema `json:"properties"`
+	Additional any                  `json:"additionalProperties"`
+	Required   []string             `json:"required"`
+	Minimum    *float64             `json:"minimum"`
+	Maximum    *float64             `json:"maximum"`
+}
+
+// String names the type as a reader wants it.
+func (s apiSchema) String() string {
+	switch {
+	case s.Ref != "":
+		name := path.Base(s.Ref)
+		return "[" + name + "](#" + strings.ToLower(name) + ")"
+	case s.Items != nil:
+		return "list of " + s.Items.String()
+	case len(s.Enum) > 0:
+		var all []string
+		for _, e := range s.Enum {
+			all = append(all, fmt.Sprintf("`%v`", e))
+		}
+		return strings.Join(all, ", ")
+	}
+	kind := fmt.Sprint(s.Type)
+	if list, ok := s.Type.([]any); ok && len(list) > 0 {
+		kind = fmt.Sprint(list[0]) // the other is null
+	}
+	if s.Type == nil {
+		kind = "any"
+	}
+	if s.Format != "" && s.Format != "int64" && s.Format != "int32" {
+		kind += " (" + s.Format + ")"
+	}
+	if s.Minimum != nil && s.Maximum != nil {
+		kind += fmt.Sprintf(", %v to %v", *s.Minimum, *s.Maximum)
+	}
+	return kind
+}
+
+// writeHTTP writes docs/http.md, and the description that the client of the tests is made of.
+func writeHTTP(root string) error {
+	doc, older, err := httpapi.Description()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, clientDir, "openapi.json"), append(older, '\n'), 0o644); err != nil {
+		return err
+	}
+	var d described
+	if err := json.Unmarshal(doc, &d); err != nil {
+		return fmt.Errorf("description of the API: %w", err)
+	}
+	var out strings.Builder
+	out.WriteString(httpHead)
+	codes, err := codeRows(filepath.Join(root, "api", "membership", "v1"))
+	if err != nil {
+		return err
+	}
+	out.WriteString(strings.Join(codes, "") + "\n## Requests\n")
+	for _, p := range slices.Sorted(maps.Keys(d.Paths)) {
+		for _, method := range slices.SortedFunc(maps.Keys(d.Paths[p]), func(a, b string) int { return cmp.Compare(rank(a), rank(b)) }) {
+			d.Paths[p][method].write(&out, method, p)
+		}
+	}
+	out.WriteString("\n## Types\n")
+	for _, name := range slices.Sorted(maps.Keys(d.Components.Schemas)) {
+		s := d.Components.Schemas[name]
+		fmt.Fprintf(&out, "\n### %s\n\n| field | type | |\n|---|---|---|\n", name)
+		for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
+			may := "may be absent"
+			if slices.Contains(s.Required, field) {
+				may = ""
+			}
+			fmt.Fprintf(&out, "| `%s` | %s | %s |\n", field, s.Properties[field], may)
+		}
+	}
+	return os.WriteFile(filepath.Join(root, "docs", "http.md"), []byte(out.String()), 0o644)
+}
+
+func rank(method string) int { return slices.Index([]string{"get", "put", "post", "delete"}, method) }
+
+func (o apiOperation) write(out *strings.Builder, method, p string) {
+	fmt.Fprintf(out, "\n### %s %s\n\n%s. Operation `%s`.\n", strings.ToUpper(method), p, o.Summary, o.ID)
+	if o.Description != "" {
+		fmt.Fprintf(out, "\n%s\n", o.Description)
+	}
+	if len(o.Parameters) > 0 {
+		out.WriteString("\n| parameter | in | type | |\n|---|---|---|---|\n")
+		for _, q := range o.Parameters {
+			fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", q.Name, q.In, q.Schema, q.Description)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(o.RequestBody.Content)) {
+		fmt.Fprintf(out, "\nBody (`%s`): %s.\n", kind, o.RequestBody.Content[kind].Schema)
+	}
+	out.WriteString("\n| status | | body |\n|---|---|---|\n")
+	for _, status := range slices.Sorted(maps.Keys(o.Responses)) {
+		r := o.Responses[status]
+		var bodies []string
+		for _, kind := range slices.Sorted(maps.Keys(r.Content)) {
+			bodies = append(bodies, r.Content[kind].Schema.String())
+		}
+		fmt.Fprintf(out, "| %s | %s | %s |\n", status, r.Description, strings.Join(bodies, "; "))
+	}
+}
+
+// codeRows are those of the codes that the API answers with, as their constants' comments tell them.
+func codeRows(dir string) (rows []string, err error) {
+	known := httpapi.Codes()
+	for _, name := range []string{"api.go", "errors.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, name), nil, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			v, ok := n.(*ast.ValueSpec)
+			if !ok || len(v.Names) != 1 || len(v.Values) != 1 || v.Doc == nil || !strings.HasPrefix(v.Names[0].Name, "Code") {
+				return true
+			}
+			code := text(nil, v.Values[0])
+			if _, about, found := strings.Cut(strings.Join(strings.Fields(v.Doc.Text()), " "), ": "); found && slices.Contains(known, code) {
+				rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", code, about))
+			}
+			return true
+		})
+	}
+	if len(rows) != len(known) {
+		return nil, errors.New("a code of the API has no comment, or no constant: correct the search")
+	}
+	return rows, nil
+}

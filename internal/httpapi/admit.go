@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/membership"
+)
+
+// caller is who makes a request, and what it is answered with.
+type caller struct {
+	v1.User
+	*flight
+	back *Backend
+}
+
+// is says whether the text names the caller: by its key or its name.
+func (c *caller) is(user string) bool { return user == c.Key || user == c.Name }
+
+// may says whether the caller may do what concerns no room.
+func (c *caller) may(a membership.Action, target string) error {
+	return membership.Caller{Key: c.Key, Admin: c.Admin}.Check(a, target)
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return c
+}
+
+func errAddressRate() *failure {
+	return fail(v1.CodeRate, "too many requests without a good token come from your address: try again later")
+}
+
+// serveUser answers a request that takes a token.
+func (a *API) serveUser(w http.ResponseWriter, r *http.Request, method, route string) {
+	user, refused := a.authenticate(r)
+	if refused != nil {
+		refused.writeTo(w)
+		return
+	}
+	// What is in flight is known before the directory is asked: a removal that the answer leaves out ends it.
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	f, refused := a.flights.begin(user, cancel)
+	if refused != nil {
+		refused.writeTo(w)
+		return
+	}
+	defer a.flights.end(f)
+	c, refused := a.admit(f)
+	if refused != nil {
+		refused.writeTo(w)
+		return
+	}
+	defer busy(r.Context())()
+	f.timer = time.AfterFunc(a.c.Limits.RequestTimeout, func() {
+		cancel(fail(v1.CodeUnavailable, "the answer took too long. If you wanted a change, it may have been made: ask for it again"))
+	})
+	defer f.timer.Stop()
+	r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
+	if method == http.MethodPut || method == http.MethodPost {
+		if refused := readBody(w, r, a.bodyLimit(method)); refused != nil {
+			refused.writeTo(w)
+			return
+		}
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// authenticate finds out which key a request comes from.
+func (a *API) authenticate(r *http.Request) (user string, refused *failure) {
+	now := a.c.Now()
+	id := a.c.Cluster().ID
+	if id == "" {
+		return "", fail(v1.CodeUnavailable, "the node has not joined a cluster yet: try again later")
+	}
+	user, err := verifyToken(r.Header.Get("Authorization"), id, a.c.Now)
+	if err != nil && !a.anyone.take(addressOf(r), now) {
+		return "", errAddressRate()
+	}
+	if err != nil {
+		return "", fail(v1.CodeToken, err.Error())
+	}
+	if !a.users.take(user, now) {
+		return "", fail(v1.CodeRate, "you make more requests a second than one user may: try again later")
+	}
+	return user, nil
+}
+
+// admit asks the live directory about who makes a request.
+func (a *API) admit(f *flight) (*caller, *failure) {
+	back := a.backend.Load()
+	if back == nil || !a.c.Directory.Ready() {
+		return nil, errNotReady()
+	}
+	u, ok := a.c.Directory.User(f.user)
+	if !ok {
+		return nil, fail(v1.CodeToken, errUnlisted.Error())
+	}
+	return &caller{User: u, flight: f, back: back}, nil
+}
+
+// bodyLimit is the most bytes of a body: only messages are sent by POST.
+func (a *API) bodyLimit(method string) int64 {
+	if method == http.MethodPost {
+		return max(a.c.Cluster().MaxPayload, maxBody)
+	}
+	return maxBody
+}
+
+// readBody reads all of a body within its limits, so that no handler waits for one.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) *failure {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var large *http.MaxBytesError
+	var slow net.Error
+	switch {
+	case errors.As(err, &large):
+		return fail(v1.CodeTooLarge, "the body is larger than it may be: send less")
+	case errors.As(err, &slow) && slow.Timeout():
+		w.Header().Set("Connection", "close")
+		return failAs(http.StatusRequestTimeout, v1.CodeMalformed, "the body did not come in time")
+	case err != nil:
+		return fail(v1.CodeMalformed, "the body can't be read")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return nil
+}
+
+// addressOf is where a request comes from: an IPv4 address, or the network of an IPv6 address, since one machine has all of that.
+func addressOf(r *http.Request) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return network(at.Addr())
+}
+
+func network(addr netip.Addr) string {
+	addr = addr.Unmap()
+	if addr.Is4() {
+		return addr.String()
+	}
+	p, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return addr.String()
+	}
+	return p.String()
+}

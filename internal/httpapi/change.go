@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/membership"
+)
+
+// Conditions are the headers by which a caller says what a change rests on. Without any the last one wins.
+type Conditions struct {
+	IfMatch string `header:"If-Match" doc:"The ETag that the caller has read, or * for what is there; otherwise the answer is 412."`
+	IfNone  string `header:"If-None-Match" doc:"* makes sure that nothing is there; otherwise the answer is 412."`
+}
+
+// Precondition is the one of a removal.
+type Precondition struct {
+	IfMatch string `header:"If-Match" doc:"The ETag that the caller has read, or * for what is there; otherwise the answer is 412."`
+}
+
+func etag(revision uint64) string { return `"` + strconv.FormatUint(revision, 10) + `"` }
+
+// check fails when what is there, of revision 0 if nothing is, is not what the caller rests on.
+func (c Conditions) check(revision uint64) error {
+	if c.IfNone != "" && c.IfNone != "*" {
+		return fail(v1.CodeMalformed, "If-None-Match takes * only, for a change")
+	}
+	if c.IfNone == "*" && revision != 0 {
+		return failAs(http.StatusPreconditionFailed, v1.CodeConflict, "it is there already: leave If-None-Match away to change it")
+	}
+	if c.IfMatch == "" {
+		return nil
+	}
+	changed := failAs(http.StatusPreconditionFailed, v1.CodeConflict, "it is not there, or was changed since you read it: read it again")
+	if strings.TrimSpace(c.IfMatch) == "*" {
+		if revision == 0 {
+			return changed
+		}
+		return nil
+	}
+	for tag := range strings.SplitSeq(c.IfMatch, ",") {
+		tag = strings.TrimSpace(tag)
+		if strong := strings.TrimPrefix(tag, "W/"); len(strong) < 2 || strong[0] != '"' || strong[len(strong)-1] != '"' {
+			return fail(v1.CodeMalformed, "If-Match takes ETags, between double quotes as they were given, or *")
+		}
+		if revision != 0 && tag == etag(revision) {
+			return nil
+		}
+	}
+	return changed
+}
+
+// attempts is how often a change is tried against others when it rests on nothing.
+const attempts = 50
+
+// change is one change of a record of type T, as HTTP knows them.
+type change[T any] struct {
+	api    *API
+	caller *caller
+	// action and body go into the audit.
+	action string
+	body   any
+	Conditions
+	read func(context.Context) (membership.Record[T], error)
+	// same says whether a record is what is wanted already.
+	same func(context.Context, membership.Record[T]) (bool, error)
+	// write changes a record, or makes it (revision 0).
+	write func(context.Context, membership.Record[T]) (membership.Record[T], error)
+	// seen says whether this node's directory knows of the change: until then its services would not.
+	seen func(T) bool
+}
+
+// put makes the record what is wanted. The same again changes nothing, and is not in the audit.
+func (c change[T]) put(ctx context.Context) (r membership.Record[T], made bool, err error) {
+	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
+	for range attempts {
+		var is bool
+		if r, is, err = c.look(ctx); err != nil {
+			break
+		}
+		if is {
+			var same bool
+			if same, err = c.same(ctx, r); err != nil || same {
+				break
+			}
+		}
+		if err = a.begin(ctx); err != nil {
+			break
+		}
+		r, err = c.write(ctx, r)
+		// Somebody else came in between: what that was is read anew. A name that another has stays so.
+		if again := errors.Is(err, membership.ErrConflict) || errors.Is(err, membership.ErrExists) && !is && c.appeared(ctx); !again {
+			made = !is
+			break
+		}
+	}
+	a.end(ctx, err)
+	if err == nil && c.seen != nil {
+		await(ctx, func() bool { return c.seen(r.Value) })
+	}
+	return r, made, err
+}
+
+// look reads the record and checks what the caller rests on.
+func (c change[T]) look(ctx context.Context) (r membership.Record[T], is bool, err error) {
+	r, err = c.read(ctx)
+	is = err == nil
+	if errors.Is(err, membership.ErrNotFound) {
+		r, err = membership.Record[T]{}, nil
+	}
+	if err == nil {
+		err = c.check(r.Revision)
+	}
+	return r, is, err
+}
+
+func (c change[T]) appeared(ctx context.Context) bool {
+	_, err := c.read(ctx)
+	return err == nil
+}
+
+// remove removes the record by write.
+func (c change[T]) remove(ctx context.Context) error {
+	a := audited{api: c.api, caller: c.caller, action: c.action}
+	var err error
+	for range attempts {
+		var r membership.Record[T]
+		var is bool
+		if r, is, err = c.look(ctx); err != nil {
+			break
+		}
+		if !is {
+			err = membership.ErrNotFound
+			break
+		}
+		if err = a.begin(ctx); err != nil {
+			break
+		}
+		if r, err = c.write(ctx, r); !errors.Is(err, membership.ErrConflict) {
+			if err == nil && c.seen != nil {
+				await(ctx, func() bool { return c.seen(r.Value) })
+			}
+			break
+		}
+	}
+	a.end(ctx, err)
+	return err
+}
+
+const (
+	// seeing is how long a change is waited for which is made, until this node's directory knows of it.
+	seeing, glance = 2 * time.Second, 2 * time.Millisecond
+)
+
+// await waits for the directory. That it takes too long changes nothing of what was done.
+func await(ctx context.Context, seen func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, seeing)
+	defer cancel()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for !seen() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// audited writes down that a change is asked for before it is made, and then what came of it. Without the first nothing is changed.
+type audited struct {
+	api    *API
+	caller *caller
+	action string
+	body   any
+	entry  *v1.AuditEntry
+}
+
+func (a *audited) begin(ctx context.Context) error {
+	if a.entry != nil {
+		return nil
+	}
+	e := v1.AuditEntry{Who: a.caller.Key, Node: a.api.c.Cluster().Node, Action: a.action}
+	if a.body != nil {
+		body, err := json.Marshal(a.body)
+		if err != nil {
+			return err
+		}
+		e.Body = body
+	}
+	e, err := a.caller.back.Audit.Begin(ctx, e)
+	if err == nil {
+		a.entry = &e
+	}
+	return err
+}
+
+// end writes down the outcome, also when who asked has gone away.
+func (a *audited) end(ctx context.Context, err error) {
+	if a.entry == nil {
+		return
+	}
+	outcome := v1.OutcomeOK
+	if err != nil {
+		outcome = problemOf(ctx, err).Code
+	}
+	if err := a.caller.back.Audit.End(context.WithoutCancel(ctx), *a.entry, outcome); err != nil {
+		a.api.log.Error("the outcome of a change is not in the audit", "action", a.action, "outcome", outcome, "error", err)
+	}
+}

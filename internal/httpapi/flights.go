@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// flight is a request that is being answered.
+type flight struct {
+	user, hex string
+	cancel    context.CancelCauseFunc
+	timer     *time.Timer
+	room      atomic.Pointer[string] // the id of the room that it follows, nil for none
+}
+
+// flights are all requests that are being answered, by user, so that a removal ends them.
+type flights struct {
+	mu        sync.Mutex
+	byUser    map[string]map[*flight]struct{} // by Ed25519 key as hexadecimal digits
+	followers int
+}
+
+// mostInFlight is how many requests of one user are answered at a time, so that nobody takes all connections.
+const mostInFlight = 64
+
+func (fs *flights) begin(user string, cancel context.CancelCauseFunc) (*flight, *failure) {
+	hex, err := v1.UserHex(user)
+	if err != nil {
+		return nil, fail(v1.CodeToken, errForm.Error())
+	}
+	f := &flight{user: user, hex: hex, cancel: cancel}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if len(fs.byUser[hex]) >= mostInFlight {
+		return nil, fail(v1.CodeRate, "you wait for as many answers as one user may: wait for some of them")
+	}
+	if fs.byUser[hex] == nil {
+		fs.byUser[hex] = map[*flight]struct{}{}
+	}
+	fs.byUser[hex][f] = struct{}{}
+	return f, nil
+}
+
+func (fs *flights) end(f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if delete(fs.byUser[f.hex], f); len(fs.byUser[f.hex]) == 0 {
+		delete(fs.byUser, f.hex)
+	}
+	if f.room.Load() != nil {
+		fs.followers--
+	}
+}
+
+// follow makes a flight one that follows a room, without a bound of time. It is refused when there are as many as there may be.
+func (fs *flights) follow(f *flight, room string, l Limits) *failure {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	own := 0
+	for other := range fs.byUser[f.hex] {
+		if other.room.Load() != nil {
+			own++
+		}
+	}
+	if own >= l.FollowersOfUser {
+		return fail(v1.CodeRate, "you follow as many rooms as one user may: end another")
+	}
+	if fs.followers >= l.Followers {
+		return fail(v1.CodeUnavailable, "the node has as many followers as it takes: ask another, or try again later")
+	}
+	fs.followers++
+	f.room.Store(&room)
+	f.timer.Stop()
+	return nil
+}
+
+// review ends those of a user's flights for which judge gives a reason.
+func (fs *flights) review(hex string, judge func(*flight) *failure) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for f := range fs.byUser[hex] {
+		if why := judge(f); why != nil {
+			f.cancel(why)
+		}
+	}
+}
+
+func (fs *flights) endAll(why *failure) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, all := range fs.byUser {
+		for f := range all {
+			f.cancel(why)
+		}
+	}
+}

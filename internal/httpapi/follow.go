@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// follower sends a room's messages as events. Of a room that keeps history it sends all, in order: what its log leaves out, because it was lost
+// on the way or because who reads is slow, is read from the history. So no more than a buffer is held for anybody.
+type follower struct {
+	api    *API
+	caller *caller
+	room   v1.Room
+	sub    *nats.Subscription
+	heard  chan *nats.Msg
+	first  []*nats.Msg // of the history, to be sent first
+	more   bool
+	seen   uint64 // all up to this sequence was sent, or was not wanted
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+}
+
+// eventTimeout is how long a client may take to read what was sent.
+const eventTimeout = 10 * time.Second
+
+// begin listens, and then reads the first page: so nothing comes between.
+func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, f.api.c.Limits.RequestTimeout)
+	defer cancel()
+	subject := v1.LogSubject(f.room.ID)
+	if f.room.Class == "" {
+		subject = v1.RoomSubject(f.room.ID, "*", v1.SubjectMessage)
+	}
+	f.heard = make(chan *nats.Msg, f.api.c.Limits.Buffer)
+	var err error
+	if f.sub, err = f.caller.back.Clients.ChanSubscribe(subject, f.heard); err == nil {
+		err = f.caller.back.Clients.FlushWithContext(ctx)
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	if f.room.Class == "" {
+		return nil
+	}
+	q.Limit = 0
+	now := q.From == 0 && q.Since == nil && q.Last == 0
+	if now {
+		q.Last = 1 // which is not sent, but says where the room is
+	}
+	list, end, err := f.api.history(ctx, f.caller, f.room.ID, q)
+	if err != nil {
+		return err
+	}
+	if f.seen = end.Next - 1; end.Next == 0 {
+		f.seen = 0
+	}
+	if !now {
+		f.first, f.more = list, end.More
+	}
+	return nil
+}
+
+func (f *follower) close() {
+	if f.sub != nil {
+		_ = f.sub.Unsubscribe() // its connection may be closed
+	}
+}
+
+// run sends events until the request, or what allows it, ends.
+func (f *follower) run(ctx context.Context, w http.ResponseWriter) {
+	f.w, f.rc = w, http.NewResponseController(w)
+	_ = f.rc.SetReadDeadline(time.Time{}) // it fails where there is none
+	w.Header().Set("Content-Type", contentEvents)
+	w.Header().Set("X-Accel-Buffering", "no") // said to proxies that would hold events back
+	w.WriteHeader(http.StatusOK)
+	err := f.send(ctx)
+	if errors.Is(err, errGone) {
+		return
+	}
+	if p := problemOf(ctx, err); p != nil {
+		if body, err := json.Marshal(p.Problem); err == nil {
+			_ = f.write("event: problem\ndata: %s\n\n", body)
+		}
+	}
+}
+
+// errGone says that nobody reads.
+var errGone = errors.New("the client is gone")
+
+func (f *follower) write(format string, args ...any) error {
+	_ = f.rc.SetWriteDeadline(time.Now().Add(eventTimeout))
+	if _, err := io.WriteString(f.w, fmt.Sprintf(format, args...)); err != nil {
+		return errors.Join(errGone, err)
+	}
+	if err := f.rc.Flush(); err != nil {
+		return errors.Join(errGone, err)
+	}
+	return nil
+}
+
+func (f *follower) send(ctx context.Context) error {
+	begin := ": following\n\n"
+	if f.room.Class != "" {
+		before := f.seen
+		if len(f.first) > 0 {
+			before = sequenceOf(f.first[0], v1.HeaderSequence) - 1
+		}
+		// An id alone is no event, but what a client comes back with that is cut off before the first one.
+		begin += fmt.Sprintf("id: %d\n\n", before)
+	}
+	if err := f.write("%s", begin); err != nil {
+		return err
+	}
+	for _, m := range f.first {
+		if err := f.event(m); err != nil {
+			return err
+		}
+	}
+	f.first = nil
+	if f.more {
+		if err := f.catchUp(ctx, 0); err != nil {
+			return err
+		}
+	}
+	tick := time.NewTicker(f.api.c.Limits.Heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case m := <-f.heard:
+			if err := f.take(ctx, m); err != nil {
+				return err
+			}
+		case <-tick.C:
+			if err := f.beat(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take sends what was heard, after what it leaves out.
+func (f *follower) take(ctx context.Context, m *nats.Msg) error {
+	if f.room.Class == "" {
+		if n, err := f.sub.Dropped(); err != nil || n > 0 {
+			return fail(v1.CodeSlow, "you read more slowly than the room speaks, and it keeps nothing: some messages are lost to you")
+		}
+		return f.event(m)
+	}
+	sequence := sequenceOf(m, v1.HeaderLogSequence)
+	if sequence <= f.seen {
+		return nil
+	}
+	if before := sequenceOf(m, v1.HeaderLogPrevious); before > f.seen {
+		if err := f.catchUp(ctx, before); err != nil {
+			return err
+		}
+		if sequence <= f.seen {
+			return nil
+		}
+	}
+	return f.event(m)
+}
+
+// beat shows that the connection stands, and looks for what was lost on the way when nothing has come since.
+func (f *follower) beat(ctx context.Context) error {
+	if err := f.write(":\n\n"); err != nil || f.room.Class == "" {
+		return err
+	}
+	err := f.catchUp(ctx, 0)
+	if err != nil && ctx.Err() == nil && problemOf(ctx, err).Code == v1.CodeUnavailable {
+		return nil // the next one may be luckier
+	}
+	return err
+}
+
+// catchUp sends what the history has after what was seen, and is at least up to a sequence of the room.
+func (f *follower) catchUp(ctx context.Context, atLeast uint64) error {
+	for {
+		list, end, err := f.api.history(ctx, f.caller, f.room.ID, v1.HistoryRequest{From: f.seen + 1, AtLeast: atLeast})
+		if err != nil {
+			return err
+		}
+		for _, m := range list {
+			if err := f.event(m); err != nil {
+				return err
+			}
+		}
+		f.seen = max(f.seen, end.Next-min(end.Next, 1))
+		if !end.More {
+			return nil
+		}
+	}
+}
+
+func (f *follower) event(m *nats.Msg) error {
+	out := message(m)
+	if f.room.Class == "" {
+		out.Sender = senderOf(m.Subject)
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	if out.Sequence == 0 {
+		return f.write("data: %s\n\n", body)
+	}
+	f.seen = max(f.seen, out.Sequence)
+	return f.write("id: %d\ndata: %s\n\n", out.Sequence, body)
+}
