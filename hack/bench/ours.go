@@ -42,7 +42,7 @@ func (p *program) newOurs(name string, size int) (*bus, error) {
 		n.argv = []string{w.membershipd,
 			"--server-name", n.name, "--cluster-name", "bench", "--store-dir", n.store, "--formation", formation,
 			"--port", fmt.Sprint(ports[4*i]), "--cluster-port", fmt.Sprint(ports[4*i+1]),
-			"--http-port", fmt.Sprint(ports[4*i+2]), "--control-port", fmt.Sprint(ports[4*i+3]),
+			"--http-port", fmt.Sprint(ports[4*i+2]), "--control-port", fmt.Sprint(ports[4*i+3]), "--api-port", "0",
 			"--routes", strings.Join(routes, ","), "--operator-key", w.keys[accountSystem].public,
 			"--route-tls-cert", w.files.Cert, "--route-tls-key", w.files.Key, "--route-tls-ca", w.files.CA,
 			"--tls-cert", w.files.Cert, "--tls-key", w.files.Key,

@@ -18,6 +18,7 @@ type Config struct {
 	Bind        string
 	Port        int
 	HTTPPort    int
+	APIPort     int
 	ControlPort int
 	ClusterPort int
 	Advertise   string
@@ -41,6 +42,7 @@ type Config struct {
 
 	OperatorKeys   []string
 	OrderKey       string
+	Admins         []string
 	IdentityRecord string
 	Open           bool
 	CutOffRefuse   time.Duration

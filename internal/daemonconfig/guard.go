@@ -77,7 +77,7 @@ func (g *guard) ports() {
 	for _, p := range []struct {
 		flag   string
 		number int
-	}{{"port", g.Port}, {"http-port", g.HTTPPort}, {"control-port", g.ControlPort}, {"cluster-port", g.ClusterPort}} {
+	}{{"port", g.Port}, {"http-port", g.HTTPPort}, {"api-port", g.APIPort}, {"control-port", g.ControlPort}, {"cluster-port", g.ClusterPort}} {
 		switch other, ok := taken[p.number]; {
 		case p.number < 0 || p.number > 65535:
 			g.refuse(p.flag, "use 1 to 65535, or 0 for any free one", "%d is not a port", p.number)
@@ -154,8 +154,8 @@ func (g *guard) halves() {
 // exposure guards what must not be reached from other machines. That nodes know each other, and that clients are known and
 // nobody listens in, is demanded of everything but a developer's machine.
 func (g *guard) exposure() {
-	if g.Open && (len(g.OperatorKeys) > 0 || g.TLSCert != "") {
-		g.refuse("open", "take --open away, or --operator-key and --tls-cert", "lets everybody connect, which contradicts keys and TLS")
+	if g.Open && (len(g.OperatorKeys) > 0 || len(g.Admins) > 0 || g.TLSCert != "") {
+		g.refuse("open", "take --open away, or --operator-key, --admin and --tls-cert", "lets everybody connect, which contradicts keys and TLS")
 	}
 	if g.Loopback() {
 		return

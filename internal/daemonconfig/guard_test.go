@@ -15,6 +15,7 @@ import (
 const (
 	operatorKey = "UBTZNHLPOPC7AV2XWJDGAH2JQ2Q4YAIBIO3WBR2DDFZ3RC6DN6ZXG6SQ"
 	orderKey    = "OBTZNHLPOPC7AV2XWJDGAH2JQ2Q4YAIBIO3WBR2DDFZ3RC6DN6ZXG6SQ"
+	adminKey    = "UCTZNHLPOPC7AV2XWJDGAH2JQ2Q4YAIBIO3WBR2DDFZ3RC6DN6ZXG6SQ"
 	seed        = "SUAGMJH5XLGZKQQWAWKRZJIGMOU4HPFUYLXJMXOO5NLFEO2OOQJ5LPRDPM"
 )
 
@@ -120,6 +121,10 @@ var policies = []struct {
 	}, []string{"raft-timers", "log-format", "log-level"}},
 	{"formation", local, func(c *Config) { c.Formation = "" }, []string{"formation"}},
 	{"operator's seed", local, func(c *Config) { c.OperatorKeys = []string{operatorKey, seed} }, []string{"operator-key"}},
+	{"admin's seed", local, func(c *Config) { c.Admins = []string{seed} }, []string{"admin"}},
+	{"operator as admin", local, func(c *Config) { c.OperatorKeys, c.Admins = []string{operatorKey}, []string{operatorKey} }, []string{"admin"}},
+	{"local, open with an admin", local, func(c *Config) { c.Open, c.OperatorKeys, c.Admins = true, nil, []string{adminKey} }, []string{"open"}},
+	{"api port of another", local, func(c *Config) { c.APIPort = c.HTTPPort }, []string{"api-port"}},
 	{"order key for operator", local, func(c *Config) { c.OperatorKeys = []string{orderKey} }, []string{"operator-key"}},
 	{"operator for order key", local, func(c *Config) { c.OrderKey = operatorKey }, []string{"order-key"}},
 	{"key cut off", local, func(c *Config) { c.OrderKey = orderKey[:40] }, []string{"order-key"}},

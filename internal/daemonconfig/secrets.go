@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -76,11 +77,17 @@ func (g *guard) keys() {
 		case strings.HasPrefix(key, "S"):
 			g.refuse(flag, "give the public half ("+letter+"...), and make new keys if others may have read this", "that is a seed, which is secret")
 		case !publicKey.MatchString(key) || !strings.HasPrefix(key, letter):
-			g.refuse(flag, "give the 56 characters ("+letter+"...) that `unibus cluster init` printed", "not a public nkey of the wanted type")
+			g.refuse(flag, "give the 56 characters ("+letter+"...) that the program which made the key printed", "not a public nkey of the wanted type")
 		}
 	}
 	for _, key := range g.OperatorKeys {
 		check("operator-key", key, "U")
+	}
+	for _, key := range g.Admins {
+		check("admin", key, "U")
+		if slices.Contains(g.OperatorKeys, key) {
+			g.refuse("admin", "make a key of its own for the user", "it is an operator's key, too")
+		}
 	}
 	if g.OrderKey != "" {
 		check("order-key", g.OrderKey, "O")

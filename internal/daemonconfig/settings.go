@@ -32,11 +32,13 @@ func (s Setting) Env() string {
 
 var settings = []Setting{
 	{Name: "bind", Default: "127.0.0.1", field: func(c *Config) any { return &c.Bind },
-		Help: "address that NATS, routes, HTTP and control listen on; 0.0.0.0 or :: for all"},
+		Help: "address that NATS, routes, HTTP, the API and control listen on; 0.0.0.0 or :: for all"},
 	{Name: "port", Default: "4222", field: func(c *Config) any { return &c.Port },
 		Help: "port for NATS clients; 0 for any free one"},
 	{Name: "http-port", Default: "8222", field: func(c *Config) any { return &c.HTTPPort },
 		Help: "port for health and metrics, plain HTTP without secrets; 0 for any free one"},
+	{Name: "api-port", Default: "8223", field: func(c *Config) any { return &c.APIPort },
+		Help: "port for the HTTP API of users, rooms and messages, with --tls-cert if that is given; 0 for any free one; none with --open"},
 	{Name: "control-port", Default: "6223", field: func(c *Config) any { return &c.ControlPort },
 		Help: "port for orders; off loopback it wants client certificates of --route-tls-ca; 0 for any free one"},
 	{Name: "cluster-port", Default: "6222", field: func(c *Config) any { return &c.ClusterPort },
@@ -81,6 +83,8 @@ var settings = []Setting{
 		Help: "public nkeys (U...) that may administer; separated by commas, or repeated"},
 	{Name: "order-key", field: func(c *Config) any { return &c.OrderKey },
 		Help: "public nkey (O...) whose orders are obeyed; it can never connect"},
+	{Name: "admin", field: func(c *Config) any { return &c.Admins },
+		Help: "public nkeys (U...) that become users who administer users and rooms, while the bus has no such admin; separated by commas, or repeated"},
 	{Name: "identity-record", field: func(c *Config) any { return &c.IdentityRecord },
 		Help: "file with the cluster's record of server names, used only to deny"},
 	{Name: "open", Default: "false", field: func(c *Config) any { return &c.Open },

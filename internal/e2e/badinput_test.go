@@ -84,7 +84,7 @@ func TestPortInUse(t *testing.T) {
 	c := mustBus(t, bus.Config{Places: 1})
 	p := c.Places[0]
 	must(t, p.Set(map[string]string{"formation": "found"}))
-	for _, flag := range []string{"port", "http-port", "control-port", "cluster-port"} {
+	for _, flag := range []string{"port", "http-port", "control-port", "cluster-port", "api-port"} {
 		t.Run(flag, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)

@@ -35,6 +35,7 @@ func (p *Place) configure() error {
 		"cluster-port": strconv.Itoa(p.cluster),
 		"control-port": strconv.Itoa(p.control),
 		"http-port":    strconv.Itoa(p.status),
+		"api-port":     "0",
 
 		"operator-key": operator,
 		"order-key":    order,
