@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/daemonconfig"
 	"github.com/unibus/unibus/internal/embeddednats"
@@ -29,7 +30,12 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 		level = slog.LevelDebug // the server's debug lines would be dropped otherwise
 	}
 	p := plan{log: slog.New(logHandler(logTo, c.LogFormat, level)), patience: defaultPatience, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
-		repair: c.SelfRepair}
+		api: c.Address(c.APIPort), admins: c.Admins, repair: c.SelfRepair}
+	for _, key := range c.Admins {
+		if _, err := v1.UserHex(key); err != nil {
+			return plan{}, fmt.Errorf("--admin: %w", err)
+		}
+	}
 	record := recorded(c.IdentityRecord, p.log)
 	p.formation = formation.Config{StoreDir: c.StoreDir, ClusterName: c.ClusterName, ClusterID: c.ClusterID, ServerName: c.ServerName,
 		Mode: formation.Mode(c.Formation), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout, ChangeTimers: c.ChangeRaftTimers,
@@ -130,7 +136,7 @@ func (p *plan) addTLS(c daemonconfig.Config) error {
 		if err := files.CheckServer(); err != nil {
 			return fmt.Errorf("--tls-cert: %w", err)
 		}
-		p.server.TLS = files.ServerConfig(false)
+		p.server.TLS, p.apiTLS = files.ServerConfig(false), files.ServerConfig(false)
 		p.files["client"] = files
 	}
 	return nil

@@ -49,7 +49,7 @@ func mustExposed(t *testing.T) (daemonconfig.Config, *natstest.CA) {
 		t.Fatal(err)
 	}
 	c := daemonconfig.Default()
-	c.Bind, c.Port, c.HTTPPort, c.ControlPort, c.ClusterPort = "0.0.0.0", 0, 0, 0, 0
+	c.Bind, c.Port, c.HTTPPort, c.APIPort, c.ControlPort, c.ClusterPort = "0.0.0.0", 0, 0, 0, 0, 0
 	c.StoreDir, c.ClusterPass = t.TempDir(), "secret"
 	c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA, c.RouteTLSName = files.Cert, files.Key, files.CA, natstest.RouteName
 	c.TLSCert, c.TLSKey = files.Cert, files.Key

@@ -77,12 +77,13 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		"port in use":         {nil, []string{"--port", port}, "--port: listen"},
 		"cluster port in use": {nil, []string{"--cluster-port", port}, "--cluster-port: listen"},
 		"http port in use":    {nil, []string{"--http-port", port}, "--http-port: listen"},
+		"api port in use":     {nil, []string{"--api-port", port}, "--api-port: listen"},
 		"control port in use": {nil, []string{"--control-port", port}, "--control-port: listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
 			args := []string{"--formation", "found", "--store-dir", dir}
-			for _, f := range []string{"--port", "--cluster-port", "--http-port", "--control-port"} {
+			for _, f := range []string{"--port", "--cluster-port", "--http-port", "--control-port", "--api-port"} {
 				args = append(args, f, "0") // what the case sets comes later and wins
 			}
 			code, _, errs := run(c.environ, append(args, c.args...)...)
@@ -109,7 +110,7 @@ func mustDaemon(t *testing.T, args ...string) *daemon {
 	d := &daemon{log: &bytes.Buffer{}, done: make(chan error, 1)}
 	port := natstest.MustFreePort(t)
 	d.http = fmt.Sprintf("http://127.0.0.1:%d", port)
-	args = append([]string{"--port", "0", "--cluster-port", "0", "--control-port", "0", "--http-port", strconv.Itoa(port)}, args...)
+	args = append([]string{"--port", "0", "--cluster-port", "0", "--control-port", "0", "--api-port", "0", "--http-port", strconv.Itoa(port)}, args...)
 	d.cmd = exec.Command(os.Args[0], args...)
 	d.cmd.Env = append(os.Environ(), asDaemon+"=1")
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log

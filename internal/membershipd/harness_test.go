@@ -50,7 +50,7 @@ func planFor(t *testing.T, name, dir string, change func(*plan)) plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan{log: log, patience: defaultPatience, http: "127.0.0.1:0", control: "127.0.0.1:0", members: m, repair: true,
+	p := plan{log: log, patience: defaultPatience, http: "127.0.0.1:0", control: "127.0.0.1:0", api: "127.0.0.1:0", members: m, repair: true,
 		formation: formation.Config{StoreDir: dir, ClusterName: "test", ServerName: name, Mode: formation.ModeFound},
 		server: embeddednats.ServerConfig{Host: "127.0.0.1", Auth: m.auth, Connect: connectOptions(keys), Logger: log,
 			Timers: embeddednats.DefaultRaftTimers(), Limits: embeddednats.Limits{StoreBytes: 256 << 20},

@@ -32,13 +32,14 @@ type members struct {
 	serving context.Context
 	leave   context.CancelFunc
 	service atomic.Pointer[rooms.Service] // that of the latest server
+	door    door
 }
 
 // newMembers makes the directory and the authenticator that asks it.
 func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) {
 	m := &members{log: c.Logger, drop: drop}
 	m.serving, m.leave = context.WithCancel(context.Background())
-	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: func(users []string) { m.auth.Refresh(users...) }})
+	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: m.changed})
 	c.IsAuthorized, c.IsListed, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Grants
 	var err error
 	m.auth, err = busauth.New(c)
@@ -65,12 +66,18 @@ func (m *members) run(ctx context.Context, server *embeddednats.Server) error {
 	if err != nil {
 		return err
 	}
+	serveAPI, stopAPI, err := m.door.serve(server, m.directory, conns)
+	if err != nil {
+		return err
+	}
+	defer stopAPI()
 	m.service.Store(service)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait() // before the connections are closed
 	defer cancel(nil)
 	wg.Go(func() { j.run(ctx) })
+	wg.Go(func() { serveAPI(ctx) })
 	wg.Go(func() {
 		serving, leave := context.WithCancel(ctx)
 		defer leave()
@@ -100,7 +107,7 @@ func (m *members) guard(ctx context.Context, h *health) {
 			}
 		}
 		if m.drop > 0 && s.Age > m.drop {
-			m.auth.DropUsers()
+			m.dropUsers()
 		}
 		select {
 		case <-ctx.Done():

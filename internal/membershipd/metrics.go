@@ -3,6 +3,7 @@
 package membershipd
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 
@@ -29,6 +30,7 @@ type metrics struct {
 	repairs   *prometheus.CounterVec
 	orders    *prometheus.CounterVec
 	elections *prometheus.CounterVec
+	requests  *prometheus.CounterVec
 
 	mu sync.Mutex
 	// terms are the latest terms by group, to count elections by.
@@ -54,6 +56,8 @@ func newMetrics() *metrics {
 		Help: "Orders that came in, by what was answered: accepted or refused."}, []string{"result"})
 	m.elections = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unibus_raft_elections_total",
 		Help: "New terms of Raft groups that this node is a member of; planned hand-overs count as well."}, []string{"kind"})
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unibus_api_requests_total",
+		Help: "Requests to the HTTP API that were answered. What is at no path, or not with that method, is other."}, []string{"method", "route", "status"})
 	for _, cause := range []string{repairStuck, repairStore} {
 		m.repairs.WithLabelValues(cause)
 	}
@@ -63,7 +67,7 @@ func newMetrics() *metrics {
 	for _, kind := range []string{"meta", "stream", "consumer"} {
 		m.elections.WithLabelValues(kind)
 	}
-	m.registry.MustRegister(m.repairs, m.orders, m.elections, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.repairs, m.orders, m.elections, m.requests, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -79,6 +83,10 @@ func (m *metrics) ordered(accepted bool) {
 		result = "accepted"
 	}
 	m.orders.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) answered(method, route string, status int) {
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
 }
 
 // look counts the elections since the look before. A group that is new is not an election.

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -28,9 +29,11 @@ type plan struct {
 	formation formation.Config
 	// server is how NATS is started, the name and the routes aside.
 	server embeddednats.ServerConfig
-	// http and control are addresses to listen on; controlTLS is nil on loopback only.
-	http, control string
-	controlTLS    *tls.Config
+	// http, control and api are addresses to listen on; controlTLS and apiTLS are nil on loopback only. An open node has no API.
+	http, control, api string
+	controlTLS, apiTLS *tls.Config
+	// admins are public nkeys of the first admins of the bus.
+	admins []string
 	// repair is false when NATS must not be restarted within the process, whatever happens.
 	repair bool
 	// patience is how long a replica may stand still before it is repaired.
@@ -59,7 +62,9 @@ type node struct {
 	formation  *formation.Formation
 	httpURL    string
 	controlURL string
+	apiURL     string
 	listeners  []served
+	cluster    atomic.Pointer[v1.Cluster] // as long as the server is the same
 
 	mu sync.Mutex
 	// gate is closed after a store error and opened by space: NATS must not be started on a full volume again and again.
@@ -86,7 +91,7 @@ func newNode(p plan) (*node, error) {
 	build := readBuildInfo()
 	c := p.formation
 	c.Version, c.Logger, c.Server = build.Version, p.log, n.serverConfig
-	c.OnServer = func(s *embeddednats.Server) { n.keepPorts(s); n.supervisor.tell(s) }
+	c.OnServer = func(s *embeddednats.Server) { n.keepPorts(s); n.cluster.Store(nil); n.supervisor.tell(s) }
 	c.OnStop = func(*embeddednats.Server) { n.supervisor.tell(nil) }
 	c.HTTPURL = func() string { return n.httpURL }
 	var err error
@@ -100,10 +105,14 @@ func newNode(p plan) (*node, error) {
 	if err == nil {
 		n.httpURL, err = n.listen("http", "--http-port", p.http, nil, e.handler(n.metrics))
 	}
+	if err == nil && p.members != nil {
+		n.apiURL, err = n.offerAPI()
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.close())
 	}
-	n.log.Info("membershipd", "version", build.String(), "store", p.formation.StoreDir, "control", n.controlURL, "http", n.httpURL)
+	n.log.Info("membershipd", "version", build.String(), "store", p.formation.StoreDir, "control", n.controlURL, "http", n.httpURL,
+		"api", n.apiURL)
 	return n, nil
 }
 
@@ -136,14 +145,19 @@ func (n *node) listen(name, flag, addr string, tlsConfig *tls.Config, h http.Han
 	if err != nil {
 		return "", inUse(flag, err)
 	}
+	// Nobody holds a connection by being slow: whoever sends or reads slowly is cut off.
+	return n.add(name, l, tlsConfig, &http.Server{Handler: h, ReadTimeout: readLimit, WriteTimeout: writeLimit,
+		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}), nil
+}
+
+// add makes an endpoint of a listener, and returns its URL.
+func (n *node) add(name string, l net.Listener, tlsConfig *tls.Config, s *http.Server) string {
 	scheme := "http"
 	if tlsConfig != nil {
 		l, scheme = tls.NewListener(l, tlsConfig), "https"
 	}
-	// Nobody holds a connection by being slow: whoever sends or reads slowly is cut off.
-	n.listeners = append(n.listeners, served{name, l, &http.Server{Handler: h, ReadTimeout: readLimit, WriteTimeout: writeLimit,
-		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}})
-	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String(), nil
+	n.listeners = append(n.listeners, served{name, l, s})
+	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String()
 }
 
 // run drives the node until the context ends, then stops it in order: unready, leaderships handed over, clients told to go,

@@ -213,7 +213,7 @@ func TestMetricsAreServed(t *testing.T) {
 	body := n.mustMetrics(t)
 	for _, want := range []string{
 		`unibus_build_info{`, `unibus_node_phase{phase="running"} 1`, `unibus_node_phase{phase="waiting"} 0`, "unibus_node_ready 1",
-		"unibus_server_connections ", "unibus_jetstream_streams 3", `unibus_stream_replica_lag{account="MEMBERSHIP",stream="KV_UNIBUS_users"} 0`,
+		"unibus_server_connections ", "unibus_jetstream_streams 4", `unibus_stream_replica_lag{account="MEMBERSHIP",stream="KV_UNIBUS_users"} 0`,
 		`unibus_stream_leader{account="MEMBERSHIP",stream="KV_UNIBUS_users"} 1`, "unibus_jetstream_enabled 1", "unibus_meta_leader 1",
 		"unibus_meta_members 1", "unibus_store_volume_free_bytes ", `unibus_repairs_total{cause="stuck-replica"} 0`,
 		`unibus_orders_total{result="refused"} 0`, `unibus_raft_elections_total{kind="meta"}`, "go_goroutines ", "process_open_fds ",

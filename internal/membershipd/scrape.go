@@ -35,6 +35,8 @@ var (
 	descBad         = desc("directory_bad_records", "Records that can't be believed, and are ignored.")
 	descRequests    = desc("room_requests_total", "Requests of users since the server was started, by service (append, history or rooms) and outcome.", "service", "outcome")
 	descInFlight    = desc("room_appends_in_flight", "Appends that wait for their acknowledgement.")
+	descAPIConns    = desc("api_connections", "Connections to the HTTP API that are open.")
+	descFollowers   = desc("api_followers", "Requests that follow a room.")
 	descConnections = desc("server_connections", "Client connections that are open.")
 	descAccepted    = desc("server_connections_total", "Client connections since the server was started.")
 	descSubs        = desc("server_subscriptions", "Subscriptions.")
@@ -112,6 +114,11 @@ func (s *scrape) collectMembers(out chan<- prometheus.Metric) {
 	gauge(descRooms, float64(d.Rooms))
 	gauge(descInRooms, float64(d.Members))
 	gauge(descBad, float64(d.Bad))
+	if api := s.members.door.api; api != nil {
+		c := api.Counts()
+		gauge(descAPIConns, float64(c.Connections))
+		gauge(descFollowers, float64(c.Followers))
+	}
 	service := s.members.service.Load()
 	if service == nil {
 		return
