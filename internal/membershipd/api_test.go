@@ -5,10 +5,12 @@ package membershipd
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -202,6 +204,35 @@ func TestAdminsRemoveEachOther(t *testing.T) {
 			root = other
 		}
 		root.mustDo(nodes[0], 200, "GET", v1.PathUsers, nil, nil)
+	}
+}
+
+// TestTheAPIOverTLS: off loopback it has the certificate of the client port, and asks for none.
+func TestTheAPIOverTLS(t *testing.T) {
+	c, ca := mustExposed(t)
+	p, err := assemble(c, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := mustRun(t, p)
+	at, err := url.Parse(n.apiURL)
+	if err != nil || at.Scheme != "https" {
+		t.Fatalf("%s: %v", n.apiURL, err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS13}}}
+	r, err := client.Get("https://127.0.0.1:" + at.Port() + v1.PathCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != 200 {
+		t.Errorf("status %d", r.StatusCode)
+	}
+	if r, err := http.Get("http://127.0.0.1:" + at.Port() + v1.PathCluster); err == nil {
+		r.Body.Close()
+		if r.StatusCode == 200 {
+			t.Error("it answers without TLS")
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func TestAssembleTakesEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := p.server
-	if s.Auth == nil || s.Connect == nil || s.TLS == nil || s.Cluster.TLS == nil || p.controlTLS == nil || p.formation.Verify == nil {
+	if s.Auth == nil || s.Connect == nil || s.TLS == nil || s.Cluster.TLS == nil || p.controlTLS == nil || p.apiTLS == nil || p.formation.Verify == nil {
 		t.Errorf("authentication or TLS is missing: %+v", p)
 	}
 	got := []any{s.Cluster.Advertise, s.Cluster.User, s.Cluster.Password, s.Limits.MaxConnections, s.SyncAlways, p.repair}
