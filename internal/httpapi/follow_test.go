@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// What the log has lost on its way is read from the history, before what shows that it is missing.
+func TestAGapIsFilled(t *testing.T) {
+	b := newBus(t, nil)
+	b.class("kept")
+	ann := b.user("ann", false)
+	r := b.room("red", "kept", map[*user]v1.Role{ann: v1.RoleMember})
+	ann.do("POST", redMessages, "before").expect(t, 201, "")
+	f := &follower{api: b.api, caller: &caller{User: v1.User{Key: ann.key}, back: b.api.backend.Load()}, room: r}
+	if err := f.begin(t.Context(), v1.HistoryRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	f.close() // the log is lost
+	var last [3]uint64
+	for i := range last {
+		last[i] = decode[v1.AppendAnswer](t, ann.do("POST", redMessages, fmt.Sprint("text ", i)).expect(t, 201, "")).Sequence
+	}
+	w := httptest.NewRecorder()
+	f.w, f.rc = w, http.NewResponseController(w)
+	heard := func(i int) {
+		t.Helper()
+		m := &nats.Msg{Data: fmt.Append(nil, "text ", i), Header: nats.Header{v1.HeaderSender: {ann.key},
+			v1.HeaderLogSequence: {fmt.Sprint(last[i])}, v1.HeaderLogPrevious: {fmt.Sprint(last[max(i, 1)-1])}}}
+		if err := f.take(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard(2)
+	heard(2)
+	heard(1)
+	var got []string
+	for _, m := range regexp.MustCompile(`"text":"([^"]*)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+		got = append(got, m[1])
+	}
+	if diff := cmp.Diff([]string{"text 0", "text 1", "text 2"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
