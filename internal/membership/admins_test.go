@@ -110,7 +110,8 @@ func (p *stepping) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstrea
 	return p.JetStream.PublishMsg(ctx, m, opts...)
 }
 
-// Between any two writes of one change comes all of another, and between any two of that all of a third, or its first half alone.
+// Between two writes of one change comes all of another, and between two of that all of a third. It does not reach what two rules are for:
+// that whoever unmakes an admin writes the count also if it leaves the user out, and that an admin who is counted late is written again.
 func TestAdminsStepByStep(t *testing.T) {
 	_, js := mustOne(t)
 	s, ctx := mustStore(t, js, StoreConfig{}), t.Context()
