@@ -124,7 +124,7 @@ func (b *bus) serve() {
 	b.must(err)
 	b.background(func(ctx context.Context) error { return b.dir.Run(ctx, members) })
 	b.background(service.Run)
-	api, err := httpapi.New(httpapi.Config{Directory: b.dir, Logger: natstest.Logger(), Cluster: func() v1.Cluster {
+	api, err := httpapi.New(httpapi.Config{Directory: b.dir, Logger: natstest.Logger(), Limits: httpapi.Limits{UserRate: 1000, AddressRate: 1000}, Cluster: func() v1.Cluster {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return v1.Cluster{ID: b.cluster, Name: "test", Node: b.node.Name(), Version: "v0", MaxPayload: 1 << 20}
