@@ -115,7 +115,7 @@ func (b *bus) stream(class v1.Class) {
 // serve runs a node's services until it is stopped, or the test ends.
 func (b *bus) serve(x *node) {
 	b.t.Helper()
-	service, err := rooms.New(rooms.Config{Clients: x.MustConnect(b.t, embeddednats.AccountClients),
+	service, err := rooms.New(rooms.Config{Clients: x.MustConnect(b.t, embeddednats.AccountClients), Pages: x.MustConnect(b.t, embeddednats.AccountClients),
 		History: x.MustConnect(b.t, embeddednats.AccountHistory), Directory: x.dir, Logger: natstest.Logger()})
 	b.must(err)
 	members := x.MustConnect(b.t, embeddednats.AccountMembership)

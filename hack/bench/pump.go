@@ -40,7 +40,7 @@ func newPump(nc *nats.Conn, subject string, window int, data []byte) (*pump, err
 	var err error
 	p.sub, err = nc.Subscribe(p.inbox, func(m *nats.Msg) {
 		// Both a stream and the service tell a sequence. A duplicate would cost less.
-		if !bytes.Contains(m.Data, []byte(`"seq`)) || bytes.Contains(m.Data, []byte(`"duplicate"`)) {
+		if !bytes.Contains(m.Data, []byte(`"seq`)) || bytes.Contains(m.Data, []byte(`"error"`)) || bytes.Contains(m.Data, []byte(`"duplicate"`)) {
 			why := fmt.Sprintf("%q %v", m.Data, m.Header)
 			p.failed.CompareAndSwap(nil, &why)
 			p.refused.Add(1)

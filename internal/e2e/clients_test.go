@@ -106,7 +106,7 @@ func (c *cluster) expectTalk(t *testing.T, told commands, from, to foreign) {
 	})
 }
 
-var sequence = regexp.MustCompile(`"sequence":(\d+)`)
+var sequence = regexp.MustCompile(`"seq":(\d+)`)
 
 // expectHistory: what one appends the other follows and reads.
 func (c *cluster) expectHistory(t *testing.T, told commands, from, to foreign) {
@@ -200,9 +200,10 @@ func expectDenied(t *testing.T, f, member, stranger foreign) {
 	})
 }
 
-// denial is what a client says in lower case when the server denies it a subject.
+// denial is how what a client says in lower case begins when the server denies it a subject: of a request to a service the server names
+// the node's own subject, which is longer.
 func denial(what, subject string) string {
-	return strings.ToLower(fmt.Sprintf("Permissions Violation for %s to %q", what, subject))
+	return strings.ToLower(fmt.Sprintf("Permissions Violation for %s to \"%s", what, subject))
 }
 
 // expectDenied runs a command that must fail since the server denies the subject.

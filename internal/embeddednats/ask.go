@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 // patience is how long a question to all servers waits for one that has a route but does not answer.
@@ -65,7 +64,7 @@ func (s *Server) ask(ctx context.Context, question string, body any, got func(an
 	if err != nil {
 		return fmt.Errorf("ask all servers for %s: %w", question, err)
 	}
-	inbox := nats.NewInbox()
+	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
 		return fmt.Errorf("ask all servers for %s: %w", question, err)

@@ -29,8 +29,8 @@ const (
 )
 
 // accounts is text because server.Options has no exported way to switch JetStream on for an account.
-// What history streams republish under log.* reaches the clients, and nobody else. An export of a stream goes one way: what a
-// client publishes under such a name stays in the clients' account.
+// What history streams republish under log.*, and what they answer into inboxes, reaches the clients, and nobody else. An export of a
+// stream goes one way: what a client publishes under such a name stays in the clients' account.
 func accounts(jetStream bool) string {
 	js := ""
 	if jetStream {
@@ -38,10 +38,14 @@ func accounts(jetStream bool) string {
 	}
 	return fmt.Sprintf(`accounts {
  %[1]s {}
- %[2]s { imports: [{stream: {account: %[4]s, subject: "log.*"}}] }
+ %[2]s { imports: [
+  {stream: {account: %[4]s, subject: "log.*"}},
+  {stream: {account: %[4]s, subject: "_INBOX.>"}}] }
  %[3]s { %[6]s }
  %[4]s { %[6]s
-  exports: [{stream: "log.*", accounts: [%[2]s]}] }
+  exports: [
+   {stream: "log.*", accounts: [%[2]s]},
+   {stream: "_INBOX.>", accounts: [%[2]s]}] }
  %[5]s {}
 }
 system_account: %[1]s

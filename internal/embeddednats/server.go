@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -178,6 +179,7 @@ func (s *Server) InProcess(account string) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(s.cfg.ServerName + " itself"), nats.InProcessServer(s.ns), nats.MaxReconnects(-1),
 		nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(), nats.Timeout(handshake),
+		nats.CustomInboxPrefix("_NODE"), // the history account's _INBOX reaches users
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			s.log.Debug("in-process connection", "account", account, "error", err)
 		}),
@@ -194,6 +196,35 @@ func (s *Server) InProcess(account string) (*nats.Conn, error) {
 	}
 	s.conns = append(s.conns, nc)
 	return nc, nil
+}
+
+// Map sends on what the clients of this server publish to a subject of an account, to another subject that has the same wildcards in
+// the same order. An empty destination ends that. A client needs to be permitted the destination.
+func (s *Server) Map(account, subject, destination string) error {
+	acc, err := s.ns.LookupAccount(account)
+	if err != nil {
+		return fmt.Errorf("map %s in account %s: %w", subject, account, err)
+	}
+	if destination == "" {
+		acc.RemoveMapping(subject)
+		return nil
+	}
+	if err := acc.AddMapping(subject, wildcards(destination)); err != nil {
+		return fmt.Errorf("map %s to %s in account %s: %w", subject, destination, account, err)
+	}
+	return nil
+}
+
+// wildcards numbers a subject's wildcards, as mappings want it.
+func wildcards(subject string) string {
+	tokens, n := strings.Split(subject, "."), 0
+	for i, t := range tokens {
+		if t == "*" {
+			n++
+			tokens[i] = fmt.Sprintf("{{wildcard(%d)}}", n)
+		}
+	}
+	return strings.Join(tokens, ".")
 }
 
 // own is the connection for this package's own requests to an account.

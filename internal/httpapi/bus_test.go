@@ -67,7 +67,7 @@ func newBus(t testing.TB, change func(*Config)) *bus {
 	}
 	b.store = b.must(membership.NewStore(b.js, membership.StoreConfig{Counter: b.dir})).(*membership.Store)
 	b.api = b.must(New(c)).(*API)
-	service := b.must(rooms.New(rooms.Config{Clients: clients, History: history, Directory: b.dir, Logger: natstest.Logger()})).(*rooms.Service)
+	service := b.must(rooms.New(rooms.Config{Clients: clients, Pages: clients, History: history, Directory: b.dir, Logger: natstest.Logger()})).(*rooms.Service)
 	b.background(func(ctx context.Context) error { return b.dir.Run(ctx, members) })
 	b.background(service.Run)
 	b.stop = b.api.Serve(Backend{Store: b.store, Audit: membership.NewAuditLog(b.js, c.Now), Clients: clients,

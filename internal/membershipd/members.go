@@ -57,7 +57,14 @@ func (m *members) run(ctx context.Context, server *embeddednats.Server) error {
 		defer nc.Close()
 		conns[account] = nc
 	}
-	service, err := rooms.New(rooms.Config{Clients: conns[embeddednats.AccountClients], History: conns[embeddednats.AccountHistory],
+	clients := embeddednats.AccountClients
+	pages, err := server.InProcess(clients)
+	if err != nil {
+		return fmt.Errorf("serve users: %w", err)
+	}
+	defer pages.Close()
+	service, err := rooms.New(rooms.Config{Clients: conns[clients], Pages: pages, History: conns[embeddednats.AccountHistory],
+		Node: server.Unwrap().ID(), Map: func(subject, to string) error { return server.Map(clients, subject, to) },
 		Directory: m.directory, Logger: m.log})
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ var (
 	descInRooms     = desc("directory_members", "Users in rooms, counted once for each room.")
 	descBad         = desc("directory_bad_records", "Records that can't be believed, and are ignored.")
 	descRequests    = desc("room_requests_total", "Requests of users since the server was started, by service (append, history or rooms) and outcome.", "service", "outcome")
-	descInFlight    = desc("room_appends_in_flight", "Appends that wait for their acknowledgement.")
+	descInFlight    = desc("room_appends_in_flight", "About how many appends wait for their acknowledgement.")
 	descAPIConns    = desc("api_connections", "Connections to the HTTP API that are open.")
 	descFollowers   = desc("api_followers", "Requests that follow a room.")
 	descConnections = desc("server_connections", "Client connections that are open.")

@@ -200,7 +200,13 @@ func (u testUser) ask(t *testing.T, n *testNode, subject, body string) (code str
 		Error *v1.Error `json:"error"`
 	}
 	answer := append([]byte(m.Header.Get(v1.HeaderEnd)), m.Data...) // in the one or the other
-	if err := json.Unmarshal(answer, &a); err != nil {
+	err = json.Unmarshal(answer, &a)
+	if strings.HasPrefix(subject, v1.AppendSubject(u.key, "")) {
+		var appended v1.AppendAnswer
+		err = json.Unmarshal(answer, &appended)
+		a.Error = appended.Error
+	}
+	if err != nil {
 		t.Fatalf("%s: %q: %v", subject, answer, err)
 	}
 	if a.Error == nil {

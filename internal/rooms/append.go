@@ -3,10 +3,8 @@
 package rooms
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -17,12 +15,12 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// What JetStream says of a message that it does not keep.
 const (
-	codeStoreFailed    = 10077 // the words tell why
-	codeMessageTooLong = 10054
-	codeHeaderTooLong  = 10097
 	statusNoResponders = "503"
+	// probeEvery says which of a user's appends are acknowledged by way of the service, which so knows how many are on their way: all
+	// those before it are through as well. The others are acknowledged by the stream into the caller's inbox, which costs half. Where
+	// the stream did not answer the latest probe, all are probes, so that callers are told.
+	probeEvery = 32
 	// scopedBytes of a hash are enough against whoever looks for another's.
 	scopedBytes = 16
 )
@@ -36,7 +34,7 @@ type appender struct {
 	name               []byte
 }
 
-// append puts a message into the history, and leaves the answer to acknowledged. The client library has copied the message when it
+// append puts a message into the history. The client library has copied the message when it
 // returns, so that nothing of it is held.
 func (s *Service) append(m *nats.Msg) {
 	c, refused, ok := s.admit(serviceAppend, m)
@@ -69,23 +67,35 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 	if size := headerSize(a.header) + len(m.Data); size > int(class.MaxMessageBytes) {
 		return tooLarge(size, class)
 	}
-	number, ok := s.pending.add(m.Reply, c.at.Add(s.cfg.AppendTimeout), c.budget)
-	if !ok {
-		return errBusy
-	}
 	if refused := s.limits[serviceAppend].allow(class, c.user, c.room, c.at); refused != nil {
-		s.pending.take(number)
 		return refused
 	}
-	a.out.Subject, a.out.Data, a.out.Header = v1.HistoryKept(class.Name, c.room), m.Data, a.header
-	a.out.Reply = s.acks + strconv.FormatUint(number, 10)
+	a.out.Subject, a.out.Data, a.out.Header, a.out.Reply = v1.HistoryKept(class.Name, c.room), m.Data, a.header, m.Reply
+	var number uint64
+	w := waiting{m.Reply, class.Name, c.at.Add(s.cfg.AppendTimeout), c.budget, 1}
+	good := s.pending.answers(class.Name)
+	if good {
+		w.appends = probeEvery
+	}
+	probe := !good || c.budget.appends%probeEvery == 0
+	if probe {
+		ok := false
+		if number, ok = s.pending.add(w); !ok {
+			return errBusy
+		}
+		a.out.Reply = s.acks + strconv.FormatUint(number, 10)
+	}
 	if err := s.cfg.History.PublishMsg(&a.out); err != nil {
-		s.pending.take(number)
+		if probe {
+			s.pending.take(number)
+		}
 		if errors.Is(err, nats.ErrMaxPayload) {
 			return tooLarge(headerSize(a.header)+len(m.Data), class)
 		}
 		return errNotSent
 	}
+	c.budget.appends++
+	s.counts.add(serviceAppend, OutcomeOK)
 	return nil
 }
 
@@ -122,74 +132,38 @@ func tooLarge(size int, class v1.Class) *v1.Error {
 		strconv.Itoa(int(class.MaxMessageBytes))+": send a smaller one")
 }
 
-// acknowledged passes on what the stream said of a message.
+// acknowledged passes on what the stream said of a probe.
 func (s *Service) acknowledged(m *nats.Msg) {
 	number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.acks), 10, 64)
 	if err != nil {
 		return
 	}
-	reply, ok := s.pending.take(number)
+	w, ok := s.pending.take(number)
 	if !ok {
 		return // too late: it has been told that nobody knows
 	}
 	if m.Header != nil && m.Header.Get("Status") == statusNoResponders {
-		s.refuseAppend(reply, errNotSent)
+		s.failed(w, errNotSent)
 		return
 	}
-	sequence, duplicate, refused := readAck(m.Data)
-	if refused != nil {
-		s.refuseAppend(reply, refused)
-		return
-	}
-	b := append(s.answer[:0], `{"sequence":`...)
-	b = strconv.AppendUint(b, sequence, 10)
-	outcome := OutcomeOK
-	if duplicate {
-		b, outcome = append(b, `,"duplicate":true`...), OutcomeDuplicate
-	}
-	s.answer = append(b, '}')
-	s.counts.add(serviceAppend, outcome)
-	s.publish(reply, s.answer)
-}
-
-// readAck reads an acknowledgement. Of one for a message that is kept it reads the bytes as they are, {"stream":"…","seq":7}: half of
-// what a message costs here would be the JSON otherwise.
-func readAck(data []byte) (sequence uint64, duplicate bool, refused *v1.Error) {
-	if _, rest, found := bytes.Cut(data, []byte(`"seq":`)); found && !bytes.Contains(data, []byte(`"error"`)) {
-		n := 0
-		for ; n < len(rest) && rest[n] >= '0' && rest[n] <= '9'; n++ {
-			sequence = sequence*10 + uint64(rest[n]-'0')
-		}
-		if sequence > 0 {
-			return sequence, bytes.Contains(rest, []byte(`"duplicate"`)), nil
-		}
-	}
-	var ack struct {
-		Error struct {
-			Code        int    `json:"err_code"`
-			Description string `json:"description"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(data, &ack) != nil {
-		return 0, false, errUnclear
-	}
-	switch c, words := ack.Error.Code, ack.Error.Description; {
-	case c == codeMessageTooLong, c == codeHeaderTooLong, c == codeStoreFailed && strings.Contains(words, "too large"):
-		return 0, false, refusal(v1.CodeTooLarge, "the message or its headers are too large: send a smaller one")
-	case c == codeStoreFailed && strings.Contains(words, "exceeded"):
-		return 0, false, errFull
-	}
-	return 0, false, errUnclear
+	s.pending.note(w.class, true)
+	s.publish(w.reply, m.Data)
 }
 
 // expire answers appends whose acknowledgement did not come in time, and requests for history for which no reader had.
 func (s *Service) expire(now time.Time) {
-	for _, reply := range s.pending.expired(now) {
-		s.refuseAppend(reply, errUnclear)
+	for _, w := range s.pending.expired(now) {
+		s.failed(w, errUnclear)
 	}
 	for _, q := range s.reads.expired(now.Add(-s.cfg.ReadTimeout)) {
 		s.endHistory(q.reply, v1.HistoryAnswer{Error: errBusy})
 	}
+}
+
+// failed answers a probe that the stream did not.
+func (s *Service) failed(w waiting, refused *v1.Error) {
+	s.pending.note(w.class, false)
+	s.refuseAppend(w.reply, refused)
 }
 
 func (s *Service) refuseAppend(reply string, refused *v1.Error) {

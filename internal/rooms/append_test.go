@@ -111,15 +111,15 @@ func TestAppendKeepsAnIDOnce(t *testing.T) {
 			t.Errorf("%+v, want it kept", other)
 		}
 	}
-	if n := b.services[0].Counts().Requests["append"][OutcomeDuplicate]; n != 1 {
-		t.Errorf("%d duplicates counted, want 1", n)
+	if n := b.services[0].Counts().Requests["append"][OutcomeOK]; n != 6 {
+		t.Errorf("%d appends counted, want 6", n)
 	}
 }
 
 func TestAppendInFlightAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppends, c.AppendTimeout = 1, time.Hour })
 	s := b.services[0]
-	number, ok := s.pending.add("nobody", time.Now().Add(time.Hour), new(budget))
+	number, ok := s.pending.add(waiting{reply: "nobody", deadline: time.Now().Add(time.Hour), by: new(budget), appends: 1})
 	if !ok {
 		t.Fatal("none may be in flight")
 	}
@@ -134,14 +134,17 @@ func TestAppendInFlightAreBounded(t *testing.T) {
 	}
 }
 
-// A stream that is not there, or does not answer, is told as what it is: the caller can't know whether the message is kept.
+// A stream that is not there, or does not answer, is told to who sent a probe as what it is: the caller can't know whether the message
+// is kept.
 func TestAppendWithoutAStream(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.AppendTimeout = 200 * time.Millisecond })
 	c := b.client(alice)
 	if err := Remove(t.Context(), b.js, b.class.Name); err != nil {
 		t.Fatal(err)
 	}
-	expectCode(t, c.append(red, "x").Error, v1.CodeUnavailable)
+	for range 3 {
+		expectCode(t, c.append(red, "x").Error, v1.CodeUnavailable)
+	}
 	// Somebody listens, but does not answer.
 	if _, err := b.js.Conn().SubscribeSync(v1.HistoryKept(b.class.Name, "*")); err != nil {
 		t.Fatal(err)
@@ -193,7 +196,7 @@ func TestDrainWaitsForAcknowledgements(t *testing.T) {
 	if err := m.Respond([]byte(`{"stream":"HISTORY_small","seq":7}`)); err != nil {
 		t.Fatal(err)
 	}
-	if m, err = answer.NextMsg(10 * time.Second); err != nil || string(m.Data) != `{"sequence":7}` {
+	if m, err = answer.NextMsg(10 * time.Second); err != nil || string(m.Data) != `{"stream":"HISTORY_small","seq":7}` {
 		t.Errorf("answer %v, %v", m, err)
 	}
 	<-ended

@@ -175,7 +175,9 @@ func (b *bus) ensure(replicas int) {
 // serve runs a node's services until the test ends.
 func (b *bus) serve(node *natstest.Node, change func(*Config)) {
 	b.t.Helper()
-	cfg := Config{Clients: node.MustConnect(b.t, embeddednats.AccountClients), History: node.MustConnect(b.t, embeddednats.AccountHistory),
+	cfg := Config{Clients: node.MustConnect(b.t, embeddednats.AccountClients), Pages: node.MustConnect(b.t, embeddednats.AccountClients),
+		History: node.MustConnect(b.t, embeddednats.AccountHistory),
+		Map:     func(from, to string) error { return node.Map(embeddednats.AccountClients, from, to) }, Node: node.Unwrap().ID(),
 		Directory: b.dir, Logger: natstest.Logger()}
 	if change != nil {
 		change(&cfg)
@@ -202,11 +204,8 @@ func (b *bus) serve(node *natstest.Node, change func(*Config)) {
 // served says whether the node's own services take requests: interest of another node would do for a request.
 func (b *bus) served(node *natstest.Node) bool {
 	acc, err := node.Unwrap().LookupAccount(embeddednats.AccountClients)
-	if err != nil {
-		return false
-	}
 	for _, subject := range []string{v1.AppendSubject(alice, red), v1.HistorySubject(alice, red), v1.RoomsSubject(alice)} {
-		if acc.Interest(subject) == 0 {
+		if err != nil || acc.Interest(subject) == 0 {
 			return false
 		}
 	}
@@ -343,8 +342,7 @@ func expectCode(t testing.TB, e *v1.Error, code string) {
 }
 
 func expectError(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
+	if t.Helper(); !errors.Is(err, want) {
 		t.Errorf("error is %v, want %v", err, want)
 	}
 }

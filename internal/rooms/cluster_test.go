@@ -226,6 +226,40 @@ func TestClusterDrain(t *testing.T) {
 	}
 }
 
+// A node serves its own clients: the others' nodes are not on the way. When it does not, others do.
+func TestClientsAreServedByTheirNode(t *testing.T) {
+	b := newBus(t, 3, smallClass(), nil)
+	c := b.client(alice, b.nodes[1])
+	const appends = 3 * probeEvery
+	for i := range appends {
+		if i%2 == 0 {
+			c.mustAppend(red, "x")
+			continue
+		}
+		c.mustAppend(blue, "x")
+	}
+	if _, end := c.history(red, v1.HistoryRequest{}); end.Error != nil {
+		t.Error(end.Error)
+	}
+	taken := func() (n [3]uint64) {
+		for i, s := range b.services {
+			counts := s.Counts().Requests
+			n[i] = counts["append"][OutcomeOK] + counts["history"][OutcomeOK]
+		}
+		return n
+	}
+	if n := taken(); n != [3]uint64{1: appends + 1} {
+		t.Errorf("the nodes took %v, want all by the second", n)
+	}
+	b.stops[1]()
+	for range 10 {
+		c.mustAppend(red, "x")
+	}
+	if n := taken(); n[0]+n[2] != 10 {
+		t.Errorf("the nodes took %v, want ten more by the first and the third", n)
+	}
+}
+
 // Whoever does not know whether its message is kept repeats it, elsewhere after a death: it is kept once.
 func TestClusterRepeatsAfterADeath(t *testing.T) {
 	b := newBus(t, 3, smallClass(), nil)

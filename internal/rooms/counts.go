@@ -19,18 +19,16 @@ var services = [...]string{serviceAppend: "append", serviceHistory: "history", s
 
 // Outcomes of a request besides the codes of v1.Error.
 const (
-	// OutcomeOK is a request that was answered.
+	// OutcomeOK is a request that was answered, or an append that went to the stream, which answers it.
 	OutcomeOK = "ok"
-	// OutcomeDuplicate is an append that had been kept before.
-	OutcomeDuplicate = "duplicate"
 	// OutcomeDropped is a request that got no answer because its reply subject is not in the caller's inbox.
 	OutcomeDropped = "dropped"
 	// OutcomeLost is a request that got no answer because too many waited before it, or too many of the same user were refused.
 	OutcomeLost = "lost"
 )
 
-var outcomes = [...]string{lost: OutcomeLost, OutcomeOK, OutcomeDuplicate, OutcomeDropped, v1.CodeMalformed, v1.CodeForbidden, v1.CodeNotKept,
-	v1.CodeTooLarge, v1.CodeHeader, v1.CodeRate, v1.CodeFull, v1.CodeUnavailable}
+var outcomes = [...]string{lost: OutcomeLost, OutcomeOK, OutcomeDropped, v1.CodeMalformed, v1.CodeForbidden, v1.CodeNotKept,
+	v1.CodeTooLarge, v1.CodeHeader, v1.CodeRate, v1.CodeUnavailable}
 
 // lost is the place of OutcomeLost.
 const lost = 0
@@ -39,7 +37,7 @@ const lost = 0
 type Counts struct {
 	// Requests by service ("append", "history", "rooms") and outcome: an Outcome constant or a code of v1.Error. All are there.
 	Requests map[string]map[string]uint64
-	// InFlight is how many appends wait for their acknowledgement now.
+	// InFlight is about how many appends wait for their acknowledgement now.
 	InFlight int
 }
 

@@ -50,7 +50,7 @@ type question struct {
 }
 
 func openDirect(nc *nats.Conn, class, room string) (*direct, error) {
-	d := &direct{nc: nc, inbox: nats.NewInbox() + ".", stream: v1.HistoryStream(class), kept: v1.HistoryKept(class, room)}
+	d := &direct{nc: nc, inbox: nc.NewInbox() + ".", stream: v1.HistoryStream(class), kept: v1.HistoryKept(class, room)}
 	var err error
 	if d.sub, err = nc.SubscribeSync(d.inbox + "*"); err != nil {
 		return nil, fmt.Errorf("subscribe to answers of stream %s: %w", d.stream, err)

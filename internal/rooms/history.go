@@ -205,7 +205,7 @@ func (s *Service) sendKept(reply string, m *nats.Msg) {
 	}
 	m.Header[v1.HeaderSequence], m.Header[v1.HeaderTime] = sequence, at
 	m.Subject, m.Reply = reply, ""
-	if err := s.cfg.Clients.PublishMsg(m); err != nil {
+	if err := s.cfg.Pages.PublishMsg(m); err != nil {
 		s.cfg.Logger.Debug("a message of history was not sent", "error", err)
 	}
 }
@@ -219,7 +219,7 @@ func (s *Service) endHistory(reply string, answer v1.HistoryAnswer) {
 		return
 	}
 	m := nats.Msg{Subject: reply, Header: nats.Header{v1.HeaderEnd: {string(end)}}}
-	if err := s.cfg.Clients.PublishMsg(&m); err != nil {
+	if err := s.cfg.Pages.PublishMsg(&m); err != nil {
 		s.cfg.Logger.Debug("an answer was not sent", "error", err)
 	}
 }

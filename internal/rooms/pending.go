@@ -7,69 +7,93 @@ import (
 	"time"
 )
 
-// pending are the appends that wait for their acknowledgement.
+// pending are the probes that wait for their acknowledgement.
 type pending struct {
-	limit int
+	limit int // of appends
 
 	mu      sync.Mutex
 	next    uint64
 	replies map[uint64]waiting
+	appends int // that they stand for
+	good    map[string]bool // classes whose stream answered the latest probe
 }
 
 type waiting struct {
-	reply    string
-	deadline time.Time
-	by       *budget
+	reply, class string
+	deadline     time.Time
+	by           *budget
+	appends      int // that it stands for
 }
 
 func newPending(limit int) *pending {
-	return &pending{limit: limit, replies: make(map[uint64]waiting, limit)}
+	return &pending{limit: limit, replies: map[uint64]waiting{}, good: map[string]bool{}}
 }
 
 // add returns the number under which take finds it; ok is false when there are as many as may be.
-func (p *pending) add(reply string, deadline time.Time, by *budget) (number uint64, ok bool) {
+func (p *pending) add(w waiting) (number uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.replies) >= p.limit {
+	if p.appends >= p.limit {
 		return 0, false
 	}
-	by.inFlight.Add(1)
+	p.appends += w.appends
+	w.by.inFlight.Add(int32(w.appends))
 	p.next++
-	p.replies[p.next] = waiting{reply, deadline, by}
+	p.replies[p.next] = w
 	return p.next, true
 }
 
-// take returns the reply subject, once.
-func (p *pending) take(number uint64) (reply string, ok bool) {
+// note says whether the stream of a class answered a probe.
+func (p *pending) note(class string, answered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w, ok := p.replies[number]
+	if answered {
+		p.good[class] = true
+	} else {
+		delete(p.good, class)
+	}
+}
+
+// answers says whether the stream of a class answered the latest probe.
+func (p *pending) answers(class string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.good[class]
+}
+
+// take returns who waits, once.
+func (p *pending) take(number uint64) (w waiting, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, ok = p.replies[number]
 	if ok {
 		p.forget(number, w)
 	}
-	return w.reply, ok
+	return w, ok
 }
 
 // expired takes all whose deadline is over.
-func (p *pending) expired(now time.Time) (replies []string) {
+func (p *pending) expired(now time.Time) (late []waiting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for number, w := range p.replies {
 		if !now.Before(w.deadline) {
-			replies = append(replies, w.reply)
+			late = append(late, w)
 			p.forget(number, w)
 		}
 	}
-	return replies
+	return late
 }
 
 func (p *pending) forget(number uint64, w waiting) {
 	delete(p.replies, number)
-	w.by.inFlight.Add(-1)
+	p.appends -= w.appends
+	w.by.inFlight.Add(-int32(w.appends))
 }
 
+// len is about how many appends are on their way.
 func (p *pending) len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.replies)
+	return p.appends
 }

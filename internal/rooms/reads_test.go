@@ -174,7 +174,7 @@ func TestARequestThatComesAfterTheEndIsRefused(t *testing.T) {
 // A service that takes no more requests may take them again at once: no handler of before may still be at work.
 func TestLeavingWaitsForTheHandler(t *testing.T) {
 	nc := natstest.MustFound(t, natstest.Options{}).MustConnect(t, embeddednats.AccountClients)
-	s := &Service{cfg: Config{Clients: nc, AppendTimeout: time.Millisecond, Logger: natstest.Logger()}, pending: newPending(1), reads: newReads(1, 1)}
+	s := &Service{cfg: Config{Clients: nc, Pages: nc, AppendTimeout: time.Millisecond, Logger: natstest.Logger()}, pending: newPending(1), reads: newReads(1, 1)}
 	at, release := make(chan struct{}), make(chan struct{})
 	sub, err := nc.Subscribe("request", func(*nats.Msg) { close(at); <-release })
 	if err == nil {
@@ -185,7 +185,7 @@ func TestLeavingWaitsForTheHandler(t *testing.T) {
 	}
 	<-at
 	left := make(chan struct{})
-	go func() { s.leave([]*nats.Subscription{sub}); close(left) }()
+	go func() { s.leave([]*subscription{{Subscription: sub}}); close(left) }()
 	select {
 	case <-left:
 		t.Error("left while a request was worked at")

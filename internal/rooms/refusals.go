@@ -13,7 +13,6 @@ var (
 	errRoomRate      = refusal(v1.CodeRate, "more messages a second are appended to the room than its history class allows: try again later")
 	errUserRate      = refusal(v1.CodeRate, "you ask more a second than a node lets one user: try again later, and wait for answers")
 	errInFlight      = refusal(v1.CodeRate, "as many of your requests are on their way as a node lets one user have: wait for answers")
-	errFull          = refusal(v1.CodeFull, "the room, or its history class, is full: wait until messages expire, or ask for a larger class")
 	errNotReady      = refusal(v1.CodeUnavailable, "the node does not know all members now: try again")
 	errBusy          = refusal(v1.CodeUnavailable, "the node has as many requests as it takes: try again")
 	errUnclear       = refusal(v1.CodeUnavailable, "the message may or may not be kept: repeat it with the same message id")

@@ -35,11 +35,17 @@ type Directory interface {
 	Class(name string) (v1.Class, bool)
 }
 
-// Config is what the services need. Clients, History and Directory are required.
+// Config is what the services need. Clients, Pages, History and Directory are required.
 type Config struct {
-	// Clients and History are the node's own connections to these accounts. They stay the caller's.
-	Clients, History *nats.Conn
-	Directory        Directory
+	// Clients, Pages and History are the node's own connections, the first two to the clients' account, History to that of the streams.
+	// They stay the caller's. Pages is for the history service: nats-server holds up who sends to a client that reads slowly, for 10 ms
+	// at a time, and the other services are to be spared that.
+	Clients, Pages, History *nats.Conn
+	// Node is a name of this node that is one token of a subject. Map sends on what this node's clients publish, to another subject, and
+	// no longer when the destination is empty: nats-server would spread their requests over all nodes. Without Map it does.
+	Node      string
+	Map       func(subject, destination string) error
+	Directory Directory
 	// Logger discards by default.
 	Logger *slog.Logger
 	// Now is time.Now by default.
@@ -48,9 +54,9 @@ type Config struct {
 	// and how many lists of rooms, 1000 by default. They keep a user from taking the node's time from others, whatever classes allow.
 	AppendRate, RequestRate float64
 	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default, and MaxAppendsOfUser how many of one user, 2048
-	// by default.
+	// by default. They are known by every 32nd of a user.
 	MaxAppends, MaxAppendsOfUser int
-	// AppendTimeout is how long each waits at most, 5 s by default.
+	// AppendTimeout is how long an append counts as waiting, 5 s by default.
 	AppendTimeout time.Duration
 	// Readers is how many pages of history are read at a time, 4 by default. Each may take 5 MiB of memory. One class has at most all
 	// but one of them, and three quarters of MaxReads, so that one that can't be read leaves something to the others.
@@ -69,10 +75,9 @@ type Service struct {
 	rates   [len(services)]float64 // of one user
 	most    [len(services)]int     // in flight of one user
 	pending *pending
-	acks    string // acknowledgements come to this prefix and a number
-	answer  []byte // of the goroutine that gets acknowledgements
+	acks    string // acknowledgements of probes come to this prefix and a number
 
-	lost     [len(services)]uint64 // of the subscriptions that there are; it belongs to Run
+	turn     [len(services)]sync.Mutex // a service has two subscriptions, and does one request at a time
 	appender appender
 	reads    *reads
 }
@@ -90,8 +95,8 @@ const (
 
 // New returns services that do nothing before Run. It fails when a required field is missing.
 func New(cfg Config) (*Service, error) {
-	if cfg.Clients == nil || cfg.History == nil || cfg.Directory == nil {
-		return nil, errors.New("rooms: Config needs Clients, History and Directory")
+	if cfg.Clients == nil || cfg.Pages == nil || cfg.History == nil || cfg.Directory == nil {
+		return nil, errors.New("rooms: Config needs Clients, Pages, History and Directory")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -104,7 +109,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.AppendTimeout = cmp.Or(cfg.AppendTimeout, 5*time.Second)
 	cfg.Readers, cfg.ReadTimeout = cmp.Or(cfg.Readers, 4), cmp.Or(cfg.ReadTimeout, 3*time.Second)
 	cfg.MaxReads, cfg.MaxReadsOfUser = cmp.Or(cfg.MaxReads, 256), cmp.Or(cfg.MaxReadsOfUser, 16)
-	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: nats.NewInbox() + ".",
+	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: cfg.History.NewInbox() + ".",
 		limits:   [...]*limits{newLimits(), newLimits(), newLimits()},
 		rates:    [...]float64{serviceAppend: cfg.AppendRate, serviceHistory: cfg.RequestRate, serviceRooms: cfg.RequestRate},
 		most:     [...]int{serviceAppend: cfg.MaxAppendsOfUser, serviceHistory: cfg.MaxReadsOfUser, serviceRooms: 1},
@@ -125,7 +130,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer readers.Wait()
 	defer s.reads.close()
-	var subs []*nats.Subscription
+	var subs []*subscription
 	defer func() { s.leave(subs) }()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -140,78 +145,13 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		s.expire(s.cfg.Now())
 		s.countLost(subs)
-		if s.cfg.Clients.IsClosed() || s.cfg.History.IsClosed() {
+		if s.cfg.Clients.IsClosed() || s.cfg.Pages.IsClosed() || s.cfg.History.IsClosed() {
 			return fmt.Errorf("serve rooms: %w", nats.ErrConnectionClosed)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		}
-	}
-}
-
-func (s *Service) enter() ([]*nats.Subscription, error) {
-	subjects := [len(services)]string{serviceAppend: v1.AppendSubjects, serviceHistory: v1.HistorySubjects, serviceRooms: v1.RoomsSubjects}
-	var subs []*nats.Subscription
-	for service, handle := range [len(services)]nats.MsgHandler{serviceAppend: s.append, serviceHistory: s.queueHistory, serviceRooms: s.rooms} {
-		sub, err := s.cfg.Clients.QueueSubscribe(subjects[service], v1.ServiceQueue, handle)
-		if err == nil {
-			subs = append(subs, sub)
-			err = sub.SetPendingLimits(mostWaiting, mostWaitingBytes)
-		}
-		if err != nil {
-			s.leave(subs)
-			return nil, fmt.Errorf("subscribe to %s: %w", subjects[service], err)
-		}
-	}
-	s.lost = [len(services)]uint64{}
-	s.cfg.Logger.Info("rooms are served")
-	return subs, nil
-}
-
-// leave takes no more requests, and returns when those that were taken are answered.
-func (s *Service) leave(subs []*nats.Subscription) {
-	if len(subs) == 0 {
-		return
-	}
-	limit, cancel := context.WithTimeout(context.Background(), 2*s.cfg.AppendTimeout)
-	defer cancel()
-	for _, sub := range subs {
-		done := make(chan struct{})
-		sub.SetClosedHandler(func(string) { close(done) })
-		if sub.Drain() != nil {
-			continue // its connection is closed
-		}
-		select {
-		case <-done:
-		case <-limit.Done():
-			// What it has left is not answered. But its handler must be at rest, which shares much with the next subscription's.
-			_ = sub.Unsubscribe()
-			<-done
-		}
-	}
-	// What was taken last may wait for as long as any.
-	ticker := time.NewTicker(tick / 10)
-	defer ticker.Stop()
-	for s.pending.len()+s.reads.len() > 0 {
-		s.expire(s.cfg.Now())
-		select {
-		case <-ticker.C:
-		case <-limit.Done():
-			return
-		}
-	}
-	_ = s.cfg.Clients.FlushTimeout(s.cfg.AppendTimeout) // a connection that is closed has told its user
-	s.cfg.Logger.Info("rooms are no longer served")
-}
-
-// countLost counts what the client library had no room for, by subscriptions in the order of services.
-func (s *Service) countLost(subs []*nats.Subscription) {
-	for service, sub := range subs {
-		if n, err := sub.Dropped(); err == nil { // it fails on a connection that is closed
-			s.counts[service][lost].Add(uint64(n) - s.lost[service])
-			s.lost[service] = uint64(n)
 		}
 	}
 }

@@ -93,7 +93,9 @@ const (
 	DuplicateWindow = 2 * time.Minute
 )
 
-// AppendAnswer is what the append service answers. Only an answer without an error means that the message is kept.
+// AppendAnswer says what became of a message. Only an answer without an error means that the message is kept. In JSON it has two
+// forms, of which UnmarshalJSON reads both: a node that refuses a message answers as the tags say; a message that it lets through is
+// answered by the stream itself, which spares the node half the work, in JetStream's form: {"stream":"...","seq":7}.
 type AppendAnswer struct {
 	Sequence uint64 `json:"sequence,omitempty"`
 	// Duplicate is true when the message was kept before, at that sequence.

@@ -31,6 +31,10 @@ const (
 	ServiceQueue    = "unibus"
 )
 
+// LocalSubjects are service subjects with one more token, the server name of a node. A node that can serve its own clients maps their
+// requests there, so that these don't go to another node first.
+func LocalSubjects(subjects, node string) string { return subjects + "." + node }
+
 // LogSubjects are those that history streams republish to. They leave the history account for the clients'.
 const LogSubjects = prefixLog + "*"
 
@@ -73,7 +77,7 @@ func Grants(user string, roles map[string]Role) (publish, subscribe []string) {
 }
 
 // ParseService splits the subject of a service request into the user who asked, the service ("append", "history" or "rooms") and
-// the room, which is empty for "rooms". ok is false for what is no such subject.
+// the room, which is empty for "rooms"; what LocalSubjects adds is left out. ok is false for what is no such subject.
 func ParseService(subject string) (user, service, room string, ok bool) {
 	rest, found := strings.CutPrefix(subject, prefixService)
 	if !found {
@@ -82,7 +86,7 @@ func ParseService(subject string) (user, service, room string, ok bool) {
 	switch t := strings.Split(rest, "."); {
 	case len(t) == 2 && t[1] == "rooms":
 		user, service = t[0], t[1]
-	case len(t) == 3 && (t[1] == "append" || t[1] == "history"):
+	case (len(t) == 3 || len(t) == 4) && (t[1] == "append" || t[1] == "history"):
 		user, service, room = t[0], t[1], t[2]
 		ok = IsRoomID(room)
 		return user, service, room, ok && IsUserKey(user)

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// What JetStream says of a message that it does not keep.
+const (
+	streamStoreFailed    = 10077 // the words tell why
+	streamMessageTooLong = 10054
+	streamHeaderTooLong  = 10097
+)
+
+// UnmarshalJSON implements json.Unmarshaler. An answer that says neither that the message is kept nor why not is an error in it, with
+// CodeUnavailable.
+func (a *AppendAnswer) UnmarshalJSON(data []byte) error {
+	var w struct {
+		Sequence, Seq uint64
+		Duplicate     bool
+		Error         *struct {
+			Code        any
+			Message     string
+			ErrCode     int `json:"err_code"`
+			Description string
+		}
+	}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("answer to an append: %w", err)
+	}
+	*a = AppendAnswer{Sequence: max(w.Sequence, w.Seq), Duplicate: w.Duplicate}
+	if w.Error == nil && a.Sequence > 0 {
+		return nil
+	}
+	*a = AppendAnswer{Error: appendUnclear}
+	if w.Error == nil {
+		return nil
+	}
+	if code, ok := w.Error.Code.(string); ok { // a stream's is a number
+		a.Error = &Error{Code: code, Message: w.Error.Message}
+	} else {
+		a.Error = streamError(w.Error.ErrCode, w.Error.Description)
+	}
+	return nil
+}
+
+var appendUnclear = &Error{Code: CodeUnavailable, Message: "the message may or may not be kept: repeat it with the same message id"}
+
+// streamError says in this contract's words why a stream did not keep a message.
+func streamError(code int, words string) *Error {
+	switch {
+	case code == streamMessageTooLong, code == streamHeaderTooLong, code == streamStoreFailed && strings.Contains(words, "too large"):
+		return &Error{Code: CodeTooLarge, Message: "the message or its headers are too large: send a smaller one"}
+	case code == streamStoreFailed && strings.Contains(words, "exceeded"):
+		return &Error{Code: CodeFull, Message: "the room, or its history class, is full: wait until messages expire, or ask for a larger class"}
+	}
+	return appendUnclear
+}
