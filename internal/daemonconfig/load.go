@@ -160,12 +160,18 @@ func flagLayer(fs *pflag.FlagSet) (layer, error) {
 	return layer{origin: FromFlag, values: k}, nil
 }
 
+// clientVariables are the command line's: whoever uses a bus from a shell may start a node from it as well.
+var clientVariables = []string{"UNIBUS_CONTEXTS", "UNIBUS_CONTEXT", "UNIBUS_SERVER", "UNIBUS_API", "UNIBUS_CA", "UNIBUS_KEY"}
+
 // envLayer also returns the configuration file that the environment names.
 func envLayer(environ []string) (l layer, path string, err error) {
 	var unknown []error
 	take := func(name, value string) (string, any) {
 		if name == envPrefix+strings.ToUpper(ConfigFlag) {
 			path = value
+			return "", nil
+		}
+		if slices.Contains(clientVariables, name) {
 			return "", nil
 		}
 		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Env() == name })

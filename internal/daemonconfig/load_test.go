@@ -103,7 +103,7 @@ stop-timeout: 1m
 max-payload: 2MiB
 cluster-id: "0123"
 `)
-	environ := []string{"PATH=/bin", "UNIBUS_HTTP_PORT=2", "UNIBUS_CONTROL_PORT=2", "UNIBUS_ROUTES=nats://env:1, nats://env:2", "UNIBUS_CONFIG=" + file, "UNIBUS_NATS_DEBUG=1"}
+	environ := []string{"PATH=/bin", "UNIBUS_CONTEXTS=contexts.json", "UNIBUS_HTTP_PORT=2", "UNIBUS_CONTROL_PORT=2", "UNIBUS_ROUTES=nats://env:1, nats://env:2", "UNIBUS_CONFIG=" + file, "UNIBUS_NATS_DEBUG=1"}
 	args := []string{"--control-port=3", "--self-repair=false", "--operator-key=UA,UB", "--operator-key", "UC"}
 	l := mustLoad(t, args, environ)
 	want := Default()
