@@ -119,7 +119,7 @@ func (b *bus) start() {
 func (b *bus) serve() {
 	b.t.Helper()
 	members, clients := b.node.MustConnect(b.t, embeddednats.AccountMembership), b.node.MustConnect(b.t, embeddednats.AccountClients)
-	service, err := rooms.New(rooms.Config{Clients: clients,
+	service, err := rooms.New(rooms.Config{Clients: clients, Pages: b.node.MustConnect(b.t, embeddednats.AccountClients),
 		History: b.node.MustConnect(b.t, embeddednats.AccountHistory), Directory: b.dir, Logger: natstest.Logger()})
 	b.must(err)
 	b.background(func(ctx context.Context) error { return b.dir.Run(ctx, members) })
