@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"charm.land/bubbles/v2/key"
+	"charm.land/bubbles/v2/textinput"
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/unibus/unibus/api/client"
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
+)
+
+const (
+	// tickEvery is how often the connection is looked at, listEvery how often rooms and members are read again.
+	tickEvery = 250 * time.Millisecond
+	listEvery = 30 * time.Second
+	// backFor is how long it is told that the connection was lost, retryAfter when a room is tried again.
+	backFor    = 10 * time.Second
+	retryAfter = time.Second
+	// mostTyped is the longest message that can be typed, in runes.
+	mostTyped = 4000
+)
+
+type (
+	tickMsg  time.Time
+	retryMsg string // a room's id
+)
+
+// model is all that the screen shows. It changes by messages only.
+type model struct {
+	bus   bus
+	me    string
+	first string // the room to begin with
+	zone  *time.Location
+
+	width, height int
+	theme         theme
+	input         textinput.Model
+
+	rooms []*room // sorted by name
+	open  *room   // nil before there is one
+	known bool    // rooms were listed
+	note  string  // of the last thing that went wrong
+
+	now, listed time.Time
+	node        string        // that the user is connected to
+	lost        time.Time     // when the connection was, zero while there is one
+	away        time.Duration // how long it was the last time
+	back        time.Time
+}
+
+func newModel(b bus, me, first string) *model {
+	m := &model{bus: b, me: me, first: first, zone: time.Local, now: time.Now(), node: b.server(), input: textinput.New()}
+	m.listed = m.now
+	m.input.CharLimit = mostTyped
+	m.input.KeyMap.Paste = key.NewBinding(key.WithDisabled()) // terminals paste by themselves; this would run programs
+	m.input.Focus()
+	m.paint(true)
+	return m
+}
+
+// Init implements tea.Model.
+func (m *model) Init() tea.Cmd { return tea.Batch(tea.RequestBackgroundColor, m.bus.rooms(), tick()) }
+
+func tick() tea.Cmd { return tea.Tick(tickEvery, func(t time.Time) tea.Msg { return tickMsg(t) }) }
+
+// Update implements tea.Model.
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var do tea.Cmd
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+		m.input.SetWidth(max(m.width-len(m.input.Prompt)-1, 1))
+	case tea.BackgroundColorMsg:
+		m.paint(msg.IsDark())
+	case tea.KeyPressMsg:
+		do = m.press(msg)
+	case tickMsg:
+		do = m.tick(time.Time(msg))
+	case roomsMsg:
+		do = m.roomsAre(msg)
+	case membersMsg:
+		m.membersAre(msg)
+	case heardMsg:
+		do = m.heard(msg)
+	case retryMsg:
+		if r := m.byID(string(msg)); r != nil {
+			do = m.follow(r)
+		}
+	case olderMsg:
+		m.olderAre(msg)
+	case sentMsg:
+		do = m.sent(msg)
+	case tea.PasteMsg: // of what one has not typed oneself
+		m.input, do = m.input.Update(tea.PasteMsg{Content: strings.Map(shown, strings.ToValidUTF8(msg.Content, ""))})
+	default:
+		m.input, do = m.input.Update(msg)
+	}
+	return m, do
+}
+
+// shown leaves out what can't be seen.
+func shown(r rune) rune {
+	if unicode.IsPrint(r) || unicode.IsSpace(r) {
+		return r
+	}
+	return -1
+}
+
+func (m *model) byID(id string) *room {
+	for _, r := range m.rooms {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (m *model) press(k tea.KeyPressMsg) (do tea.Cmd) {
+	switch k.String() {
+	case "ctrl+c", "esc":
+		return tea.Quit
+	case "enter":
+		return m.send()
+	case "tab", "ctrl+n":
+		return m.step(1)
+	case "shift+tab", "ctrl+p":
+		return m.step(-1)
+	case "up":
+		return m.scrollBy(1)
+	case "down":
+		return m.scrollBy(-1)
+	case "pgup":
+		return m.scrollBy(max(m.bodyHeight()-1, 1))
+	case "pgdown":
+		return m.scrollBy(-max(m.bodyHeight()-1, 1))
+	}
+	m.input, do = m.input.Update(k)
+	return do
+}
+
+// step goes to another room, so far down the list.
+func (m *model) step(by int) tea.Cmd {
+	if len(m.rooms) == 0 {
+		return nil
+	}
+	i := slices.Index(m.rooms, m.open) + by
+	return m.enter(m.rooms[(i+len(m.rooms))%len(m.rooms)])
+}
+
+func (m *model) enter(r *room) tea.Cmd {
+	m.open, m.note, r.unread = r, "", 0
+	return tea.Batch(m.follow(r), m.bus.members(r.Room))
+}
+
+// follow waits for a room's next message, unless that is being done.
+func (m *model) follow(r *room) tea.Cmd {
+	if r.following {
+		return nil
+	}
+	r.following = true
+	return m.bus.next(r.Room, r.newest)
+}
+
+// tick looks at the connection.
+func (m *model) tick(now time.Time) tea.Cmd {
+	m.now = now
+	switch node := m.bus.server(); {
+	case node == "" && m.lost.IsZero():
+		m.lost = now
+	case node != "":
+		if m.node = node; !m.lost.IsZero() {
+			m.away, m.back, m.lost = now.Sub(m.lost), now, time.Time{}
+		}
+	}
+	do := []tea.Cmd{tick()}
+	if now.Sub(m.listed) >= listEvery && m.lost.IsZero() {
+		m.listed = now
+		if do = append(do, m.bus.rooms()); m.open != nil {
+			do = append(do, m.bus.members(m.open.Room))
+		}
+	}
+	return tea.Batch(do...)
+}
+
+// roomsAre takes in the list of rooms.
+func (m *model) roomsAre(msg roomsMsg) tea.Cmd {
+	if msg.err != nil {
+		if m.fails("rooms", msg.err); !m.known {
+			m.listed = time.Time{} // once more
+		}
+		return nil
+	}
+	m.known, m.note = true, ""
+	var rooms []*room
+	var do []tea.Cmd
+	for _, found := range msg.rooms {
+		r := m.byID(found.ID)
+		if r == nil {
+			r = &room{more: found.Kept()}
+		} else if r.trouble != "" && !r.following { // the user was taken in again, or is about to hear that not
+			do = append(do, m.follow(r))
+		}
+		r.Room = found
+		rooms = append(rooms, r)
+	}
+	for _, r := range m.rooms { // what is not there any more can still be read
+		if (r == m.open || len(r.own) > 0) && !slices.Contains(rooms, r) {
+			rooms = append(rooms, r)
+		}
+	}
+	m.rooms = rooms
+	if m.open == nil && len(rooms) > 0 {
+		i := slices.IndexFunc(rooms, func(r *room) bool { return r.Name == m.first })
+		do = append(do, m.enter(rooms[max(i, 0)]))
+	}
+	return tea.Batch(do...)
+}
+
+func (m *model) membersAre(msg membersMsg) {
+	r := m.byID(msg.room)
+	if r == nil {
+		return
+	}
+	if msg.err != nil {
+		m.fails("members of "+r.Name, msg.err)
+		return
+	}
+	r.members, r.names = msg.members, map[string]string{}
+	for _, member := range msg.members {
+		r.names[member.User] = member.Name
+	}
+}
+
+// heard takes in a message, or why there is none.
+func (m *model) heard(msg heardMsg) tea.Cmd {
+	r := m.byID(msg.room)
+	if r == nil {
+		return nil
+	}
+	r.following = false
+	switch {
+	case msg.err == nil:
+		r.trouble = ""
+		own := len(r.own)
+		if e := newEntry(msg.message, m.now); r.add(e, m.me) {
+			if r != m.open {
+				r.unread++
+			}
+			if r.scroll > 0 && len(r.own) == own { // what is read stays where it is
+				r.scroll += len(m.wrap(r, e))
+			}
+		}
+	case errors.Is(msg.err, client.ErrSlow):
+		m.fails("room "+r.Name, msg.err)
+	case errors.Is(msg.err, client.ErrClosed), errors.Is(msg.err, context.Canceled):
+		return nil
+	case errors.Is(msg.err, client.ErrForbidden):
+		r.trouble = "you are not in this room any more"
+		return nil
+	default:
+		r.trouble = console.Clean(msg.err.Error())
+		return tea.Tick(retryAfter, func(time.Time) tea.Msg { return retryMsg(r.ID) })
+	}
+	return m.follow(r)
+}
+
+func (m *model) olderAre(msg olderMsg) {
+	r := m.byID(msg.room)
+	if r == nil {
+		return
+	}
+	r.loading = false
+	if msg.err != nil {
+		m.fails("room "+r.Name, msg.err)
+		return
+	}
+	var older []entry
+	for _, o := range msg.messages {
+		older = append(older, newEntry(o, m.now))
+	}
+	r.prepend(older)
+	r.more = msg.more
+}
+
+// send says what was typed. The messages of a room go one after the other, so that they keep their order.
+func (m *model) send() tea.Cmd {
+	text := strings.TrimSpace(m.input.Value())
+	r := m.open
+	switch {
+	case text == "" || r == nil:
+		return nil
+	case r.Role == v1.RoleReader:
+		m.note = "you only read in this room: ask one of its admins to make you a member"
+		return nil
+	}
+	m.input.Reset()
+	m.note, r.scroll = "", 0
+	r.own = slices.DeleteFunc(r.own, func(e entry) bool { return e.state == failed }) // that was told
+	message := client.Message{ID: rand.Text(), Sender: m.me, Data: []byte(text)}
+	e := newEntry(message, m.now)
+	e.state = pending
+	r.own = append(r.own, e)
+	if r.outbox = append(r.outbox, message); len(r.outbox) > 1 {
+		return nil
+	}
+	return m.bus.publish(r.Room, message)
+}
+
+// sent takes in what became of a message, and sends the next one.
+func (m *model) sent(msg sentMsg) tea.Cmd {
+	r := m.byID(msg.room)
+	if r == nil {
+		return nil
+	}
+	if r.acknowledged(msg.id, msg.err); len(r.outbox) == 0 {
+		return nil
+	}
+	return m.bus.publish(r.Room, r.outbox[0])
+}
+
+// unsent is how many messages were not acknowledged.
+func (m *model) unsent() (n int) {
+	for _, r := range m.rooms {
+		for _, e := range r.own {
+			if e.state == pending {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (m *model) fails(what string, err error) {
+	if !errors.Is(err, context.Canceled) {
+		m.note = console.Clean(fmt.Sprintf("%s: %v", what, err))
+	}
+}
