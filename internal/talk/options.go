@@ -25,7 +25,7 @@ func New() []*cobra.Command {
 		newKey(), newContext(), newToken(),
 		newUser(), newRoom(), newMember(), newClass(), newAudit(),
 		newSend(), newTail(), newHistory(), newRequest(), newReply(),
-		newWriter(), newVerify(),
+		newChat(), newWriter(), newVerify(),
 	}
 }
 

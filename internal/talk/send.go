@@ -42,20 +42,21 @@ history that is when most nodes have it: then its sequence is printed. Lines tha
 		if len(args) == 2 && args[1] != "-" {
 			return s.say(room, client.Message{Data: []byte(args[1])})
 		}
-		return s.sayLines(room)
+		return s.eachLine(s.ctx, func(line []byte) error { return s.say(room, client.Message{Data: line}) })
 	})
 	return c
 }
 
-func (s *session) sayLines(room *client.Room) error {
+// eachLine says each line of standard input.
+func (s *session) eachLine(ctx context.Context, say func([]byte) error) error {
 	if onTerminal(s.notice) && onTerminal(s.in) {
 		fmt.Fprintln(s.notice, "each line is a message; end with Ctrl-D")
 	}
 	n := 0
-	for line, err := range lines(s.ctx, s.in) {
+	for line, err := range lines(ctx, s.in) {
 		if err == nil {
 			n++
-			err = s.say(room, client.Message{Data: line})
+			err = say(line)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d of standard input: %w", max(n, 1), err)
