@@ -49,6 +49,8 @@ var cases = []importCase{
 	{folder: "internal/console", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/file", imports: module + "/internal/console"},
 	{folder: "internal/contexts", imports: module + "/internal/jsadmin"},
+	{folder: "internal/doctor", imports: "github.com/nats-io/nats.go"},
+	{folder: "internal/doctor", imports: module + "/internal/httpapi"},
 	{folder: "internal/chat", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/chat", imports: module + "/internal/talk"},
 	{folder: "internal/talk", imports: "github.com/nats-io/nats-server/v2/server"},

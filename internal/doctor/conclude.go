@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import "slices"
+
+// conclude reads the findings side by side: what one of them alone can't tell.
+func (e *examination) conclude() {
+	messages := slices.ContainsFunc(e.servers, func(s outcome) bool { return s.standing == taken })
+	for _, s := range e.servers {
+		f := &e.findings[s.last]
+		switch s.standing {
+		case stranger:
+			e.refusal(f, messages)
+		case down:
+			if messages { // another server is used instead
+				f.Verdict = Warning
+			}
+		}
+	}
+	if messages && e.api == stranger {
+		f := &e.findings[len(e.findings)-1]
+		f.Code, f.Found = TokenRefused, "the API refuses the key, which a node takes for messages"
+		f.Remedy = "try again; see that --server and --api are of one cluster, and that the clocks of its nodes agree"
+	}
+	switch {
+	case len(e.servers) == 0:
+		e.add(note(NoServer, "servers", "pass --server nats://host:4222", "none is known, so neither send nor tail work"))
+	case e.bus.API == "":
+		e.add(note(NoAPI, "the API", "pass --api https://host:8223",
+			"no URL is known, so users, rooms and members can't be managed, and the clock is not checked"))
+	case messages && e.api == down:
+		e.add(Finding{OnlyMessages, Warning, "bus", "messages work, and the HTTP API does not", "do what is said above about the API"})
+	case !messages && e.api == taken:
+		e.add(Finding{OnlyAPI, Warning, "bus", "the HTTP API works, and messages do not", "do what is said above about the servers"})
+	}
+}
+
+// refusal says what it means that a node refuses the key. It uses the same words for a key that it does not know and while it does not know
+// enough to admit anybody.
+func (e *examination) refusal(f *Finding, elsewhere bool) {
+	const remedy = "wait a minute and try again; then have who runs the node see whether it is cut off from the others: " +
+		"it says how it is at /readyz of its --http-port"
+	switch {
+	case elsewhere:
+		f.Code, f.Verdict, f.Found, f.Remedy = NodeNotReady, Warning, "the node refuses the key, which another node takes: it is about to start, or cut off", remedy
+	case e.api == taken:
+		f.Code, f.Found, f.Remedy = NodeNotReady, "the node refuses the key, which is on the allowlist: it is about to start, or cut off", remedy
+	case e.api != stranger:
+		f.Found += ", or the node is about to start or cut off, which can't be told from here"
+	}
+}
