@@ -22,7 +22,7 @@ type options struct {
 // New returns all commands, each ready to be put under the root.
 func New() []*cobra.Command {
 	return []*cobra.Command{
-		newKey(), newContext(), newToken(),
+		newKey(), newContext(), newToken(), newDoctor(),
 		newUser(), newRoom(), newMember(), newClass(), newAudit(),
 		newSend(), newTail(), newHistory(), newRequest(), newReply(),
 		newChat(), newWriter(), newVerify(),
