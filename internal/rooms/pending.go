@@ -14,7 +14,7 @@ type pending struct {
 	mu      sync.Mutex
 	next    uint64
 	replies map[uint64]waiting
-	appends int // that they stand for
+	appends int             // that they stand for
 	good    map[string]bool // classes whose stream answered the latest probe
 }
 
