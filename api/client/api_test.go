@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,15 @@ type site struct {
 	pair   nkeys.KeyPair
 	asked  []string // method, path with query, conditions and body of each request with a token
 	tokens map[string]bool
-	answer func(w http.ResponseWriter, r *http.Request)
+
+	mu     sync.Mutex // a handler may still be at work for who has gone
+	answer http.HandlerFunc
+}
+
+func (s *site) answers(f http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
 }
 
 const clusterID = "the-cluster"
@@ -63,8 +72,11 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.t.Error(err)
 	}
+	s.mu.Lock()
+	answer := s.answer
 	s.asked = append(s.asked, strings.TrimSpace(fmt.Sprintln(r.Method, r.RequestURI, r.Header.Get("If-Match")+r.Header.Get("If-None-Match"), string(body))))
-	s.answer(w, r)
+	s.mu.Unlock()
+	answer(w, r)
 }
 
 // expectToken checks a token as a node does.
@@ -100,10 +112,10 @@ func (s *site) expectToken(token string) {
 
 func TestCalls(t *testing.T) {
 	s := mustSite(t)
-	s.answer = func(w http.ResponseWriter, _ *http.Request) {
+	s.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("ETag", `"7"`)
 		fmt.Fprint(w, `{}`)
-	}
+	})
 	ctx, key := t.Context(), public(s.pair)
 	calls := []struct {
 		want string
@@ -149,9 +161,9 @@ func TestCalls(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	s := mustSite(t)
-	s.answer = func(w http.ResponseWriter, r *http.Request) {
+	s.answers(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, map[string]string{"": `{"users":[{"name":"a"},{"name":"b"}],"next":"b&c"}`, "b&c": `{"users":[],"next":"d"}`, "d": `{"users":[{"name":"e"}]}`}[r.URL.Query().Get("after")])
-	}
+	})
 	var names []string
 	for u, err := range s.api.Users(t.Context()) {
 		if err != nil {
@@ -162,7 +174,7 @@ func TestPages(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "e"}, names); diff != "" {
 		t.Error(diff)
 	}
-	s.answer = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"next":"x"}`) }
+	s.answers(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"next":"x"}`) })
 	var last error
 	for _, last = range s.api.Audit(t.Context()) {
 	}
@@ -175,10 +187,10 @@ func TestPages(t *testing.T) {
 func TestProblems(t *testing.T) {
 	s := mustSite(t)
 	for code, want := range byCode {
-		s.answer = func(w http.ResponseWriter, _ *http.Request) {
+		s.answers(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusConflict)
 			_ = json.NewEncoder(w).Encode(v1.Problem{Code: code, Detail: "what and how\r\n", Status: 409})
-		}
+		})
 		_, _, err := s.api.User(t.Context(), "ann")
 		expectErr(t, code, err, want)
 		var p *v1.Problem
@@ -207,7 +219,7 @@ func TestProblems(t *testing.T) {
 		}, ErrUnavailable},
 		"nobody there": {func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, ErrUnavailable},
 	} {
-		s.answer = x.answer
+		s.answers(x.answer)
 		_, _, err := s.api.User(t.Context(), "ann")
 		expectErr(t, what, err, x.want)
 	}

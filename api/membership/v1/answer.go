@@ -4,6 +4,7 @@ package v1
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,8 +16,7 @@ const (
 	streamHeaderTooLong  = 10097
 )
 
-// UnmarshalJSON implements json.Unmarshaler. An answer that says neither that the message is kept nor why not is an error in it, with
-// CodeUnavailable.
+// UnmarshalJSON implements json.Unmarshaler. It fails on an answer that says neither that the message is kept nor why not.
 func (a *AppendAnswer) UnmarshalJSON(data []byte) error {
 	var w struct {
 		Sequence, Seq uint64
@@ -35,9 +35,9 @@ func (a *AppendAnswer) UnmarshalJSON(data []byte) error {
 	if w.Error == nil && a.Sequence > 0 {
 		return nil
 	}
-	*a = AppendAnswer{Error: appendUnclear}
+	*a = AppendAnswer{}
 	if w.Error == nil {
-		return nil
+		return errors.New("answer to an append: it has neither a sequence nor an error")
 	}
 	if code, ok := w.Error.Code.(string); ok { // a stream's is a number
 		a.Error = &Error{Code: code, Message: w.Error.Message}

@@ -23,8 +23,6 @@ func TestAppendAnswerOfEitherForm(t *testing.T) {
 		"stream, no reason": {`{"error":{"code":503}}`, 0, false, CodeUnavailable},
 		"node, refused":     {`{"error":{"code":"rate","message":"slower"}}`, 0, false, CodeRate},
 		"ours":              {`{"sequence":8,"duplicate":true}`, 8, true, ""},
-		"nothing":           {`{}`, 0, false, CodeUnavailable},
-		"no sequence":       {`{"stream":"HISTORY_c"}`, 0, false, CodeUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := AppendAnswer{Sequence: 99, Duplicate: true}
@@ -47,6 +45,14 @@ func TestAppendAnswerOfEitherForm(t *testing.T) {
 				t.Errorf("%s, written and read again, is %+v: %v", b, again, err)
 			}
 		})
+	}
+}
+
+func TestAppendAnswerOfNeitherForm(t *testing.T) {
+	for _, text := range []string{`{}`, `{"stream":"HISTORY_c"}`, `{"sequence":-1}`, `[]`, `x`, ``} {
+		if a := (AppendAnswer{}); json.Unmarshal([]byte(text), &a) == nil {
+			t.Errorf("%q is read as %+v", text, a)
+		}
 	}
 }
 
