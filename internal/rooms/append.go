@@ -17,10 +17,11 @@ import (
 
 const (
 	statusNoResponders = "503"
-	// probeEvery says which of a user's appends are acknowledged by way of the service, which so knows how many are on their way: all
-	// those before it are through as well. The others are acknowledged by the stream into the caller's inbox, which costs half. Where
-	// the stream did not answer the latest probe, all are probes, so that callers are told.
-	probeEvery = 32
+	// probeEvery and probeAfter say which of a user's appends are acknowledged by way of the service, which so knows how many are on
+	// their way (all those before it are through as well) and tells callers what is wrong: every 32nd, those that come on their own,
+	// the first after another class, all while the stream does not answer, and all of another node's clients, to whom the stream's
+	// node may have no way. The others are acknowledged by the stream into the caller's inbox, which costs half.
+	probeEvery, probeAfter = 32, 100 * time.Millisecond
 	// scopedBytes of a hash are enough against whoever looks for another's.
 	scopedBytes = 16
 )
@@ -72,15 +73,11 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 	}
 	a.out.Subject, a.out.Data, a.out.Header, a.out.Reply = v1.HistoryKept(class.Name, c.room), m.Data, a.header, m.Reply
 	var number uint64
-	w := waiting{m.Reply, class.Name, c.at.Add(s.cfg.AppendTimeout), c.budget, 1}
-	good := s.pending.answers(class.Name)
-	if good {
-		w.appends = probeEvery
-	}
-	probe := !good || c.budget.appends%probeEvery == 0
+	b := c.budget
+	probe := !c.local || b.unprobed+1 >= probeEvery || b.class != class.Name || c.at.Sub(b.last) > probeAfter || !s.pending.answers(class.Name)
 	if probe {
 		ok := false
-		if number, ok = s.pending.add(w); !ok {
+		if number, ok = s.pending.add(waiting{m.Reply, class.Name, c.at.Add(s.cfg.AppendTimeout), b, b.unprobed + 1}); !ok {
 			return errBusy
 		}
 		a.out.Reply = s.acks + strconv.FormatUint(number, 10)
@@ -94,7 +91,11 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 		}
 		return errNotSent
 	}
-	c.budget.appends++
+	if b.class, b.last = class.Name, c.at; probe {
+		b.unprobed = 0
+	} else {
+		b.unprobed++
+	}
 	s.counts.add(serviceAppend, OutcomeOK)
 	return nil
 }

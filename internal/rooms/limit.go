@@ -25,8 +25,11 @@ type limitKey struct{ class, id string }
 // budget is what a user or a room has left.
 type budget struct {
 	*rate.Limiter
-	inFlight atomic.Int32  // requests of the user that were taken, and are not answered; of appends about so many
-	appends  uint64        // that went to the stream
+	inFlight atomic.Int32 // requests of the user that were taken, and are not answered; of appends about so many
+	// What went to a stream last, when, and how many since the last probe.
+	class    string
+	last     time.Time
+	unprobed int
 	refusals *rate.Limiter // that are answered to the user; nil before the first
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,6 +160,7 @@ func (s *Service) Run(ctx context.Context) error {
 // caller is who asks, in which room, and when.
 type caller struct {
 	user, room string
+	local      bool // it is connected to this node
 	at         time.Time
 	budget     *budget
 }
@@ -170,6 +172,7 @@ func (s *Service) admit(service int, m *nats.Msg) (c caller, refused *v1.Error, 
 		s.counts.add(service, OutcomeDropped)
 		return c, nil, false
 	}
+	c.local = s.cfg.Map != nil && strings.HasSuffix(m.Subject, s.cfg.Node)
 	c.at = s.cfg.Now()
 	c.budget = s.limits[service].of(limitKey{id: c.user}, s.rates[service], c.at)
 	if !c.budget.AllowN(c.at, 1) {
