@@ -98,8 +98,8 @@ func (d *direct) get(ctx context.Context, q question) (messages []*nats.Msg, pen
 	}
 }
 
-func sequenceOf(m *nats.Msg) uint64 {
-	n, _ := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64) // the server writes it
+func sequenceOf(m *nats.Msg, header string) uint64 {
+	n, _ := strconv.ParseUint(m.Header.Get(header), 10, 64) // the server writes it
 	return n
 }
 
@@ -109,7 +109,7 @@ func (d *direct) last(ctx context.Context) (uint64, error) {
 	if err != nil || len(messages) == 0 {
 		return 0, err
 	}
-	return sequenceOf(messages[0]), nil
+	return sequenceOf(messages[0], headerSequence), nil
 }
 
 // probe returns the first message at or after a sequence, and how many there are from there on.
@@ -119,7 +119,7 @@ func (d *direct) probe(ctx context.Context, from uint64) (first, count uint64, e
 		return 0, 0, err
 	}
 	// The count of the message itself is of when the request came; the end's is later, if something was appended.
-	return sequenceOf(messages[0]), pending + 1, nil
+	return sequenceOf(messages[0], headerSequence), pending + 1, nil
 }
 
 // lastStart returns a sequence from which on the room had n messages, or all if it has fewer, at some moment of the search. Messages

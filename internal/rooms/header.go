@@ -4,6 +4,7 @@ package rooms
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,11 @@ func canonical(name string) (kept string, ok bool) {
 		name = v1.HeaderApp + name[app:]
 	}
 	return name, true
+}
+
+// isSenders says whether a header of a message that is kept is one that its sender has set.
+func isSenders(name string) bool {
+	return strings.HasPrefix(name, v1.HeaderApp) || slices.Contains(v1.CopiedHeaders, name)
 }
 
 // plain says whether a value can be written as it is: without what could end a line.

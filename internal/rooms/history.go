@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -184,7 +182,7 @@ func (d *direct) page(ctx context.Context, r v1.HistoryRequest) (page, error) {
 			p.messages, p.more = messages[:i], true
 			break
 		}
-		p.last = sequenceOf(m)
+		p.last = sequenceOf(m, headerSequence)
 		p.next = p.last + 1
 	}
 	if len(messages) == 0 && r.Since != nil {
@@ -199,7 +197,7 @@ func (d *direct) page(ctx context.Context, r v1.HistoryRequest) (page, error) {
 func (s *Service) sendKept(reply string, m *nats.Msg) {
 	sequence, at := m.Header[headerSequence], m.Header[headerTime]
 	for name := range m.Header {
-		if name != v1.HeaderSender && name != v1.HeaderID && !strings.HasPrefix(name, v1.HeaderApp) && !slices.Contains(v1.CopiedHeaders, name) {
+		if name != v1.HeaderSender && name != v1.HeaderID && !isSenders(name) {
 			delete(m.Header, name)
 		}
 	}

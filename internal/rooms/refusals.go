@@ -22,6 +22,12 @@ var (
 	errMalformedID   = refusal(v1.CodeHeader, v1.HeaderMessageID+" must be one value of 1 to 128 bytes without control characters")
 	errMalformedName = refusal(v1.CodeMalformed, "the body of a request for rooms is empty, or the name that Next said")
 	errBadHeaders    = refusal(v1.CodeHeader, "the headers can't be read: send lines of the form Name: value")
+	errTooLarge      = refusal(v1.CodeTooLarge, "the message is too large with its headers: send a smaller one")
+	errSlow          = refusal(v1.CodeSlow, "you read more slowly than the room speaks, and it keeps nothing: some messages are lost to you")
+
+	// errUnreachable says that the node's own connection, or who serves behind it, does not answer. What was sent may have arrived.
+	errUnreachable = refusal(v1.CodeUnavailable,
+		"rooms are not served now, and what you sent may or may not have arrived: try again, with the same message id")
 )
 
 func refusal(code, message string) *v1.Error { return &v1.Error{Code: code, Message: message} }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
+
+// Voice speaks and listens in rooms in users' names, for those whose clients don't speak NATS: by the same subjects, services and answers
+// as clients that do. Who a user is and may publish or listen has been looked at before; the services look for themselves. Users are
+// public nkeys, rooms are ids. What is refused is a *v1.Error. All methods may be called at the same time.
+type Voice struct {
+	// Clients is the node's own connection to the clients' account. It stays the caller's.
+	Clients *nats.Conn
+}
+
+// Publish sends a message to who is listening in a room.
+func (v Voice) Publish(user, room string, header map[string][]string, body []byte) error {
+	return v.send(&nats.Msg{Subject: v1.RoomSubject(room, user, v1.SubjectMessage), Header: header, Data: body})
+}
+
+// Append has a message kept. Its id, if any, is in header v1.HeaderMessageID. After v1.CodeUnavailable it may be kept or not.
+func (v Voice) Append(ctx context.Context, user, room string, header map[string][]string, body []byte) (answer v1.AppendAnswer, err error) {
+	m := &nats.Msg{Subject: v1.AppendSubject(user, room), Header: header, Data: body}
+	err = v.ask(ctx, user, m, func(m *nats.Msg) (bool, error) { return true, json.Unmarshal(m.Data, &answer) })
+	if err == nil && answer.Error != nil {
+		err = answer.Error
+	}
+	return answer, err
+}
+
+// Page reads a page of a room's history.
+func (v Voice) Page(ctx context.Context, user, room string, q v1.HistoryRequest) (list []v1.Message, end v1.HistoryAnswer, err error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, end, err
+	}
+	err = v.ask(ctx, user, &nats.Msg{Subject: v1.HistorySubject(user, room), Data: body}, func(m *nats.Msg) (bool, error) {
+		text, is := m.Header[v1.HeaderEnd]
+		if !is {
+			list = append(list, message(m, v1.HeaderSequence, v1.HeaderTime))
+			return false, nil
+		}
+		return true, json.Unmarshal([]byte(text[0]), &end)
+	})
+	if err == nil && end.Error != nil {
+		err = end.Error
+	}
+	if err == nil && end.Messages != len(list) {
+		err = errUnreachable // some were lost on their way
+	}
+	return list, end, err
+}
+
+// Listen hears what a room says from its return on, until stop is called. Its context must have a deadline. next waits for a message,
+// until its own context ends. At most buffer messages wait for it, and those that come meanwhile are lost: of a room that keeps history
+// before says which sequence the room's message before it has, so that the gap shows; where nothing is kept next fails from then on,
+// with v1.CodeSlow.
+func (v Voice) Listen(ctx context.Context, room v1.Room, buffer int) (
+	next func(context.Context) (m v1.Message, before uint64, err error), stop func(), err error) {
+	subject := v1.LogSubject(room.ID)
+	if room.Class == "" {
+		subject = v1.RoomSubject(room.ID, "*", v1.SubjectMessage)
+	}
+	heard := make(chan *nats.Msg, buffer)
+	sub, err := v.Clients.ChanSubscribe(subject, heard)
+	if err != nil {
+		return nil, nil, unreachable(err)
+	}
+	stop = func() { _ = sub.Unsubscribe() } // its connection may be closed
+	if err := v.Clients.FlushWithContext(ctx); err != nil {
+		stop()
+		return nil, nil, unreachable(err)
+	}
+	return func(ctx context.Context) (v1.Message, uint64, error) {
+		select {
+		case <-ctx.Done():
+			return v1.Message{}, 0, ctx.Err()
+		case m := <-heard:
+			if room.Class != "" {
+				return message(m, v1.HeaderLogSequence, headerTime), sequenceOf(m, v1.HeaderLogPrevious), nil
+			}
+			if n, err := sub.Dropped(); err != nil || n > 0 {
+				return v1.Message{}, 0, errSlow
+			}
+			out := message(m, "", "")
+			out.Sender = strings.Split(m.Subject, ".")[2] // which proves it, as a header would not
+			return out, 0, nil
+		}
+	}, stop, nil
+}
+
+func (v Voice) send(m *nats.Msg) error {
+	err := v.Clients.PublishMsg(m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return errTooLarge
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+func unreachable(err error) error { return errors.Join(errUnreachable, err) }
+
+// ask makes a request to the services in a user's name, whose inbox the answers come to, until take has had enough.
+func (v Voice) ask(ctx context.Context, user string, m *nats.Msg, take func(*nats.Msg) (enough bool, err error)) error {
+	m.Reply = v1.InboxPrefix(user) + "." + nats.NewInbox()[len(nats.InboxPrefix):]
+	sub, err := v.Clients.SubscribeSync(m.Reply)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer sub.Unsubscribe()
+	if err := v.send(m); err != nil {
+		return err
+	}
+	for {
+		answer, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return unreachable(err)
+		}
+		if answer.Header.Get(headerStatus) != "" {
+			return errUnreachable // no node takes requests
+		}
+		if enough, err := take(answer); err != nil || enough {
+			return err
+		}
+	}
+}
+
+// message is one of a room as HTTP gives it. sequence and at are the headers that say where in the history it is, empty where nothing
+// is kept: there a header would be the sender's own.
+func message(m *nats.Msg, sequence, at string) v1.Message {
+	out := v1.Message{Sender: m.Header.Get(v1.HeaderSender), Sequence: sequenceOf(m, sequence)}
+	for name, values := range m.Header {
+		switch {
+		case name == v1.HeaderID:
+			name = v1.HeaderMessageID // that is what its sender has set
+		case !isSenders(name):
+			continue
+		}
+		if out.Headers == nil {
+			out.Headers = map[string]string{}
+		}
+		out.Headers[name] = strings.Join(values, ", ")
+	}
+	if t, err := time.Parse(time.RFC3339Nano, m.Header.Get(at)); err == nil {
+		out.Time = &t
+	}
+	if utf8.Valid(m.Data) {
+		out.Text = string(m.Data)
+	} else {
+		out.Data = m.Data
+	}
+	return out
+}
