@@ -66,6 +66,7 @@ var cases = []importCase{
 	{folder: "internal/formation", imports: "k8s.io/client-go/kubernetes"},
 	{folder: "internal/formation", imports: module + "/internal/busauth"},
 	{folder: "internal/httpapi", imports: "github.com/nats-io/nats-server/v2/server"},
+	{folder: "internal/httpapi", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/httpapi", imports: module + "/internal/rooms"},
 	{folder: "internal/daemonconfig", imports: "github.com/nats-io/nats-server/v2/server"},
 	{folder: "internal/membershipd", imports: "k8s.io/client-go/rest"},

@@ -154,7 +154,7 @@ func (s *scene) listen(dir *membership.Directory, store *membership.Store, clien
 			return v1.Cluster{ID: clusterID, Name: "test", Node: "n", Version: "v0", MaxPayload: 1 << 20}
 		}})
 	s.must(err)
-	stop := api.Serve(httpapi.Backend{Store: store, Clients: clients, Fits: func(v1.Class) error { return nil }})
+	stop := api.Serve(httpapi.Backend{Store: store, Rooms: rooms.Voice{Clients: clients}, Fits: func(v1.Class) error { return nil }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
 	server, served := api.Server(), make(chan struct{})

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
@@ -78,8 +77,7 @@ const (
 type Backend struct {
 	Store *membership.Store
 	Audit *membership.AuditLog
-	// Clients is the node's own connection to the clients' account.
-	Clients *nats.Conn
+	Rooms Rooms
 	// Fits says whether there is space for a class. It fails with membership.ErrLimit.
 	Fits func(v1.Class) error
 }

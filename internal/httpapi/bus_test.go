@@ -70,7 +70,7 @@ func newBus(t testing.TB, change func(*Config)) *bus {
 	service := b.must(rooms.New(rooms.Config{Clients: clients, Pages: clients, History: history, Directory: b.dir, Logger: natstest.Logger()})).(*rooms.Service)
 	b.background(func(ctx context.Context) error { return b.dir.Run(ctx, members) })
 	b.background(service.Run)
-	b.stop = b.api.Serve(Backend{Store: b.store, Audit: membership.NewAuditLog(b.js, c.Now), Clients: clients,
+	b.stop = b.api.Serve(Backend{Store: b.store, Audit: membership.NewAuditLog(b.js, c.Now), Rooms: rooms.Voice{Clients: clients},
 		Fits: func(c v1.Class) error { return b.fits(c) }})
 	l := b.must(net.Listen("tcp", "127.0.0.1:0")).(net.Listener)
 	b.url = "http://" + l.Addr().String()

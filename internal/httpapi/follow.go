@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
@@ -22,9 +20,9 @@ type follower struct {
 	api    *API
 	caller *caller
 	room   v1.Room
-	sub    *nats.Subscription
-	heard  chan *nats.Msg
-	first  []*nats.Msg // of the history, to be sent first
+	next   func(context.Context) (m v1.Message, before uint64, err error)
+	stop   func()
+	first  []v1.Message // of the history, to be sent first
 	more   bool
 	seen   uint64 // all up to this sequence was sent, or was not wanted
 	w      http.ResponseWriter
@@ -38,20 +36,10 @@ const eventTimeout = 10 * time.Second
 func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, f.api.c.Limits.RequestTimeout)
 	defer cancel()
-	subject := v1.LogSubject(f.room.ID)
-	if f.room.Class == "" {
-		subject = v1.RoomSubject(f.room.ID, "*", v1.SubjectMessage)
-	}
-	f.heard = make(chan *nats.Msg, f.api.c.Limits.Buffer)
 	var err error
-	if f.sub, err = f.caller.back.Clients.ChanSubscribe(subject, f.heard); err == nil {
-		err = f.caller.back.Clients.FlushWithContext(ctx)
-	}
-	if err != nil {
-		return unreachable(err)
-	}
-	if f.room.Class == "" {
-		return nil
+	f.next, f.stop, err = f.caller.back.Rooms.Listen(ctx, f.room, f.api.c.Limits.Buffer)
+	if err != nil || f.room.Class == "" {
+		return err
 	}
 	q.Limit = 0
 	now := q.From == 0 && q.Since == nil && q.Last == 0
@@ -60,6 +48,7 @@ func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
 	}
 	list, end, err := f.api.history(ctx, f.caller, f.room.ID, q)
 	if err != nil {
+		f.stop()
 		return err
 	}
 	if f.seen = end.Next - 1; end.Next == 0 {
@@ -69,12 +58,6 @@ func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
 		f.first, f.more = list, end.More
 	}
 	return nil
-}
-
-func (f *follower) close() {
-	if f.sub != nil {
-		_ = f.sub.Unsubscribe() // its connection may be closed
-	}
 }
 
 // run sends events until the request, or what allows it, ends.
@@ -114,7 +97,7 @@ func (f *follower) send(ctx context.Context) error {
 	if f.room.Class != "" {
 		before := f.seen
 		if len(f.first) > 0 {
-			before = sequenceOf(f.first[0], v1.HeaderSequence) - 1
+			before = f.first[0].Sequence - 1
 		}
 		// An id alone is no event, but what a client comes back with that is cut off before the first one.
 		begin += fmt.Sprintf("id: %d\n\n", before)
@@ -133,43 +116,46 @@ func (f *follower) send(ctx context.Context) error {
 			return err
 		}
 	}
-	tick := time.NewTicker(f.api.c.Limits.Heartbeat)
-	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		if err := f.hear(ctx); err != nil {
+			return err
+		}
+		if err := f.beat(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// hear sends what is heard until it is time for a beat.
+func (f *follower) hear(ctx context.Context) error {
+	due, cancel := context.WithTimeout(ctx, f.api.c.Limits.Heartbeat)
+	defer cancel()
+	for {
+		m, before, err := f.next(due)
+		if errors.Is(err, context.DeadlineExceeded) {
 			return ctx.Err()
-		case m := <-f.heard:
-			if err := f.take(ctx, m); err != nil {
-				return err
-			}
-		case <-tick.C:
-			if err := f.beat(ctx); err != nil {
-				return err
-			}
+		}
+		if err == nil {
+			err = f.take(ctx, m, before)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
 // take sends what was heard, after what it leaves out.
-func (f *follower) take(ctx context.Context, m *nats.Msg) error {
+func (f *follower) take(ctx context.Context, m v1.Message, before uint64) error {
 	if f.room.Class == "" {
-		if n, err := f.sub.Dropped(); err != nil || n > 0 {
-			return fail(v1.CodeSlow, "you read more slowly than the room speaks, and it keeps nothing: some messages are lost to you")
-		}
 		return f.event(m)
 	}
-	sequence := sequenceOf(m, v1.HeaderLogSequence)
-	if sequence <= f.seen {
-		return nil
-	}
-	if before := sequenceOf(m, v1.HeaderLogPrevious); before > f.seen {
+	if before > f.seen && m.Sequence > f.seen {
 		if err := f.catchUp(ctx, before); err != nil {
 			return err
 		}
-		if sequence <= f.seen {
-			return nil
-		}
+	}
+	if m.Sequence <= f.seen {
+		return nil
 	}
 	return f.event(m)
 }
@@ -205,18 +191,14 @@ func (f *follower) catchUp(ctx context.Context, atLeast uint64) error {
 	}
 }
 
-func (f *follower) event(m *nats.Msg) error {
-	out := message(m)
-	if f.room.Class == "" {
-		out.Sender = senderOf(m.Subject)
-	}
-	body, err := json.Marshal(out)
+func (f *follower) event(m v1.Message) error {
+	body, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	if out.Sequence == 0 {
+	if m.Sequence == 0 {
 		return f.write("data: %s\n\n", body)
 	}
-	f.seen = max(f.seen, out.Sequence)
-	return f.write("id: %d\ndata: %s\n\n", out.Sequence, body)
+	f.seen = max(f.seen, m.Sequence)
+	return f.write("id: %d\ndata: %s\n\n", m.Sequence, body)
 }

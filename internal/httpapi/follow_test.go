@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -26,7 +25,7 @@ func TestAGapIsFilled(t *testing.T) {
 	if err := f.begin(t.Context(), v1.HistoryRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	f.close() // the log is lost
+	f.stop() // the log is lost
 	var last [3]uint64
 	for i := range last {
 		last[i] = decode[v1.AppendAnswer](t, ann.do("POST", redMessages, fmt.Sprint("text ", i)).expect(t, 201, "")).Sequence
@@ -35,9 +34,8 @@ func TestAGapIsFilled(t *testing.T) {
 	f.w, f.rc = w, http.NewResponseController(w)
 	heard := func(i int) {
 		t.Helper()
-		m := &nats.Msg{Data: fmt.Append(nil, "text ", i), Header: nats.Header{v1.HeaderSender: {ann.key},
-			v1.HeaderLogSequence: {fmt.Sprint(last[i])}, v1.HeaderLogPrevious: {fmt.Sprint(last[max(i, 1)-1])}}}
-		if err := f.take(t.Context(), m); err != nil {
+		m := v1.Message{Sequence: last[i], Sender: ann.key, Text: fmt.Sprint("text ", i)}
+		if err := f.take(t.Context(), m, last[max(i, 1)-1]); err != nil {
 			t.Fatal(err)
 		}
 	}

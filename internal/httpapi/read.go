@@ -71,10 +71,7 @@ func (a *API) readMessages(ctx context.Context, c *caller, in *readMessages) (*a
 	if err != nil {
 		return nil, err
 	}
-	page := v1.Messages{Messages: make([]v1.Message, 0, len(list)), Next: end.Next, More: end.More}
-	for _, m := range list {
-		page.Messages = append(page.Messages, message(m))
-	}
+	page := v1.Messages{Messages: append([]v1.Message{}, list...), Next: end.Next, More: end.More}
 	return &answer{func(hc huma.Context) {
 		hc.SetHeader("Content-Type", contentJSON)
 		hc.SetStatus(http.StatusOK)
@@ -101,11 +98,10 @@ func (a *API) follow(ctx context.Context, c *caller, r v1.Room, in *readMessages
 	}
 	f := &follower{api: a, caller: c, room: r}
 	if err := f.begin(ctx, q); err != nil {
-		f.close()
 		return nil, err
 	}
 	return &answer{func(hc huma.Context) {
-		defer f.close()
+		defer f.stop()
 		_, w := humago.Unwrap(hc)
 		f.run(ctx, w)
 	}}, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/httpapi"
 	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/rooms"
 )
 
 // door is the API of a node, as who serves users has it; without one it is empty.
@@ -88,7 +89,7 @@ func (d door) serve(server *embeddednats.Server, directory *membership.Directory
 		return nil, nil, fmt.Errorf("serve the API: %w", err)
 	}
 	audit := membership.NewAuditLog(js, nil)
-	stop = d.api.Serve(httpapi.Backend{Store: store, Audit: audit, Clients: conns[embeddednats.AccountClients], Fits: func(c v1.Class) error {
+	stop = d.api.Serve(httpapi.Backend{Store: store, Audit: audit, Rooms: rooms.Voice{Clients: conns[embeddednats.AccountClients]}, Fits: func(c v1.Class) error {
 		space, err := spaceOf(server)
 		if err != nil {
 			return err

@@ -132,7 +132,7 @@ func (b *bus) serve() {
 	b.must(err)
 	js, err := jetstream.New(members)
 	b.must(err)
-	stop := api.Serve(httpapi.Backend{Store: b.store, Audit: membership.NewAuditLog(js, nil), Clients: clients, Fits: func(v1.Class) error { return nil }})
+	stop := api.Serve(httpapi.Backend{Store: b.store, Audit: membership.NewAuditLog(js, nil), Rooms: rooms.Voice{Clients: clients}, Fits: func(v1.Class) error { return nil }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	b.must(err)
 	b.url = "http://" + l.Addr().String()
