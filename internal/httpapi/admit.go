@@ -74,6 +74,13 @@ func (a *API) serveUser(w http.ResponseWriter, r *http.Request, method, route st
 			refused.writeTo(w)
 			return
 		}
+		// That may have taken long, and whoever was an admin before need not be one any more.
+		now, refused := a.admit(f)
+		if refused != nil {
+			refused.writeTo(w)
+			return
+		}
+		*c = *now
 	}
 	a.mux.ServeHTTP(w, r)
 }

@@ -53,6 +53,26 @@ func (u *user) head(method, path string) string {
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s%s\r\n", method, path, bearer, u.token(nil))
 }
 
+// Who is no admin any more by the time its request is whole, has asked as none.
+func TestAnAdminUntilTheBodyCame(t *testing.T) {
+	b := newBus(t, nil)
+	root, ann := b.user("root", true), b.user("ann", true)
+	l, body := b.dial(), `{"name":"ann","admin":true}`
+	l.send("%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", ann.head("PUT", v1.PathUsers+"/"+ann.key), len(body), body[:5])
+	if !natstest.Until(natstest.Patience, func() bool {
+		there := 0
+		b.api.flights.review(b.must(v1.UserHex(ann.key)).(string), func(*flight) *failure { there++; return nil })
+		return there == 1
+	}) {
+		t.Fatal("the request is not in flight")
+	}
+	root.do("PUT", v1.PathUsers+"/"+ann.key, v1.PutUser{Name: "ann"}).expect(t, 200, "")
+	l.send("%s", body[5:])
+	if got := l.answer(); got != 403 {
+		t.Errorf("answered %d, want 403", got)
+	}
+}
+
 // Who is slow, or never comes to an end, is cut off, and others are served meanwhile.
 func TestSlowAndEndless(t *testing.T) {
 	b := newBus(t, func(c *Config) { c.Limits.HeaderTimeout, c.Limits.ReadTimeout = 300*time.Millisecond, time.Second })

@@ -115,6 +115,8 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*pos
 
 // history reads a page.
 func (a *API) history(ctx context.Context, c *caller, room string, q v1.HistoryRequest) ([]v1.Message, v1.HistoryAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.c.Limits.RequestTimeout) // a follower has none of its own, and an answer may be lost
+	defer cancel()
 	select {
 	case a.pages <- struct{}{}:
 		defer func() { <-a.pages }()
