@@ -113,7 +113,7 @@ func (s *Service) leave(subs []*subscription) {
 			return
 		}
 	}
-	for _, nc := range []*nats.Conn{s.cfg.Clients, s.cfg.Pages} {
+	for _, nc := range []*nats.Conn{s.cfg.History, s.cfg.Clients, s.cfg.Pages} {
 		_ = nc.FlushTimeout(s.cfg.AppendTimeout) // a connection that is closed has told its user
 	}
 	s.cfg.Logger.Info("rooms are no longer served")
