@@ -106,7 +106,7 @@ func (f *follower) send(ctx context.Context) error {
 		return err
 	}
 	for _, m := range f.first {
-		if err := f.event(m); err != nil {
+		if err := f.event(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -147,7 +147,7 @@ func (f *follower) hear(ctx context.Context) error {
 // take sends what was heard, after what it leaves out.
 func (f *follower) take(ctx context.Context, m v1.Message, before uint64) error {
 	if f.room.Class == "" {
-		return f.event(m)
+		return f.event(ctx, m)
 	}
 	if before > f.seen && m.Sequence > f.seen {
 		if err := f.catchUp(ctx, before); err != nil {
@@ -157,7 +157,7 @@ func (f *follower) take(ctx context.Context, m v1.Message, before uint64) error 
 	if m.Sequence <= f.seen {
 		return nil
 	}
-	return f.event(m)
+	return f.event(ctx, m)
 }
 
 // beat shows that the connection stands, and looks for what was lost on the way when nothing has come since.
@@ -180,7 +180,7 @@ func (f *follower) catchUp(ctx context.Context, atLeast uint64) error {
 			return err
 		}
 		for _, m := range list {
-			if err := f.event(m); err != nil {
+			if err := f.event(ctx, m); err != nil {
 				return err
 			}
 		}
@@ -191,7 +191,11 @@ func (f *follower) catchUp(ctx context.Context, atLeast uint64) error {
 	}
 }
 
-func (f *follower) event(m v1.Message) error {
+// event sends a message, unless the caller has been removed since it was heard or read.
+func (f *follower) event(ctx context.Context, m v1.Message) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		return err
