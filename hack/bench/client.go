@@ -48,10 +48,10 @@ func (p *program) client(ctx context.Context) ([]besideRow, error) {
 		a, b func(context.Context) (float64, error)
 	}{
 		{"say", v.say, v.sayByHand},
-		{"hear", v.listen(v.hear), v.listen(v.hearByHand)},
+		{"hear", v.listen(hear(v.live)), v.listen(v.hearByHand)},
 		{"append, pipelined", v.purged(v.append), v.appendByHand()},
 		{"append, one at a time", v.purged(v.one), v.purged(v.oneByHand)},
-		{"follow", v.purged(v.follow(v.followKept)), v.purged(v.follow(v.followByHand))},
+		{"follow", v.purged(v.follow(hear(v.kept))), v.purged(v.follow(v.followByHand))},
 	} {
 		row, err := p.beside(ctx, m.what+", by api/client", "by nats.go", leastClient, m.a, m.b)
 		if err != nil {
@@ -200,15 +200,18 @@ func (v *visitor) listen(take func(context.Context) (one func() error, end func(
 	}
 }
 
-func (v *visitor) hear(ctx context.Context) (one func() error, end func(), err error) {
-	sub, err := v.live.Subscribe(ctx, client.StartNow())
-	if err != nil {
-		return nil, nil, err
+// hear takes what is said in a room, or kept of it, by the library.
+func hear(room *client.Room) func(context.Context) (one func() error, end func(), err error) {
+	return func(ctx context.Context) (func() error, func(), error) {
+		sub, err := room.Subscribe(ctx, client.StartNow())
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() error {
+			_, err := sub.Next(ctx)
+			return err
+		}, sub.Close, nil
 	}
-	return func() error {
-		_, err := sub.Next(ctx)
-		return err
-	}, sub.Close, nil
 }
 
 func (v *visitor) hearByHand(ctx context.Context) (one func() error, end func(), err error) {
@@ -300,17 +303,6 @@ func (v *visitor) follow(take func(context.Context) (one func() error, end func(
 		}
 		return float64(n) / time.Since(begin).Seconds(), err
 	}
-}
-
-func (v *visitor) followKept(ctx context.Context) (one func() error, end func(), err error) {
-	sub, err := v.kept.Subscribe(ctx, client.StartNow())
-	if err != nil {
-		return nil, nil, err
-	}
-	return func() error {
-		_, err := sub.Next(ctx)
-		return err
-	}, sub.Close, nil
 }
 
 func (v *visitor) followByHand(ctx context.Context) (one func() error, end func(), err error) {
