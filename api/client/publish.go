@@ -95,7 +95,9 @@ func (c *Client) Flush(ctx context.Context) error {
 
 // flush returns when the node has what was sent. The context has a deadline.
 func (c *Client) flush(ctx context.Context) error {
-	if err := c.nc.FlushWithContext(ctx); err != nil {
+	if err := c.nc.FlushWithContext(ctx); errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("%w: the connection was lost before the node answered", ErrUnavailable) // closed or not: nats.go has one word for both
+	} else if err != nil {
 		return fmt.Errorf("%w: the node does not answer: %w", ErrUnavailable, err)
 	}
 	return nil

@@ -199,6 +199,8 @@ func TestContexts(t *testing.T) {
 	expectNext(t, subs[0], "after")
 
 	s.kill(0)
+	// What goes into a connection that has not yet noticed is sent, and is not sent again.
+	natstest.Within(t, natstest.Patience, "the connection is lost", func() bool { return !c.nc.IsConnected() })
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
 	for what, do := range map[string]func() error{
