@@ -31,12 +31,13 @@ func refusedToAll(me, other string) attacks {
 		">", "*", "*.*", "*.>", "*.*.>", "room.>", "room.*", "room.*.>", "room.*.*.>", "room.*.*", "room.*." + me + ".>", "room.*." + me + ".x",
 		"room." + roomB + ".>", "room." + roomB + ".*", "room." + roomB + ".*.x", "log.>", "log.*", "reply.>", "reply.*.>", "reply.*." + me + ".>",
 		"reply." + roomB + ".>", "reply." + roomB + ".*.>", "_INBOX.>", "_INBOX.*", "_INBOX.*.>", "_INBOX.*.x", "_INBOX." + other + ".>", "unibus.>", "unibus.*.>",
-		"unibus.*.append.*", "unibus.*.rooms", "$JS.>", "$JS.API.>", "$KV.>", "$SYS.>", "$SRV.>", "$MQTT.sub.>", "_R_.>", "h.>", "h.*",
+		"unibus.*.append.*", "unibus.*.rooms", "unibus." + other + ".append." + roomA + ".NODE", "unibus." + other + ".history." + roomA + ".NODE",
+		"unibus.*.append.*.NODE", "unibus." + other + ".append." + roomA + ".*", "_NODE", "_NODE.x", "_NODE.x.1", "_NODE.>", "_NODE.*", "_NODE.*.*", "$JS.>", "$JS.API.>", "$KV.>", "$SYS.>", "$SRV.>", "$MQTT.sub.>", "_R_.>", "h.>", "h.*",
 	}
 	return attacks{
 		publish: append(slices.Clone(servers), "room."+roomA+"."+other+".x", "room."+roomA+"."+me, "room."+roomA+"."+me+"A.x", "room."+roomA+"."+strings.ToLower(me)+".x",
 			"room."+roomA+".x."+me, "room."+roomA+".>", "room."+roomA+".*", "room."+roomA+".*.x", "log."+roomA, "_INBOX."+me+".x", "_INBOX."+me+".>"),
-		subscribe: append(slices.Clone(servers), "unibus."+me+".>", "unibus."+me+".rooms", "unibus."+me+".append."+roomA,
+		subscribe: append(slices.Clone(servers), "unibus."+me+".>", "unibus."+me+".rooms", "unibus."+me+".append."+roomA, "unibus."+me+".append."+roomA+".NODE", "unibus."+me+".append."+roomA+".*",
 			"reply."+roomA+".>", "reply."+roomA+".*.>", "reply."+roomA+"."+other+".>", "reply."+roomA+"."+other+".x", "room."+roomA+"*.>", "log."+roomA+".>"),
 	}
 }
@@ -48,7 +49,7 @@ func roles(me, other string) map[string]struct {
 	may     attacks
 	mayNot  attacks
 } {
-	always := attacks{publish: []string{"unibus." + me + ".rooms", "unibus." + me + ".append." + roomB}, subscribe: []string{"_INBOX." + me + ".>", "_INBOX." + me + ".x.*"}}
+	always := attacks{publish: []string{"unibus." + me + ".rooms", "unibus." + me + ".append." + roomB, "unibus." + me + ".append." + roomA + ".NODE"}, subscribe: []string{"_INBOX." + me + ".>", "_INBOX." + me + ".x.*"}}
 	reads := []string{"room." + roomA + ".>", "room." + roomA + ".*.>", "room." + roomA + ".*.x", "room." + roomA + "." + other + ".x", "log." + roomA}
 	writes := []string{"room." + roomA + "." + me + ".x", "room." + roomA + "." + me + ".x.y", "reply." + roomA + "." + other + ".x", "reply." + roomA + "." + me + ".x"}
 	replies := []string{"reply." + roomA + "." + me + ".>", "reply." + roomA + "." + me + ".x"}
