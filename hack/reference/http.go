@@ -5,11 +5,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"os"
 	"path"
@@ -19,6 +15,9 @@ import (
 
 	"github.com/unibus/unibus/internal/httpapi"
 )
+
+// contractDir has what nodes and clients say to each other.
+const contractDir = "api/membership/v1"
 
 // clientDir has the client that is generated from the older form of the description, which its generator takes.
 const clientDir = "internal/httpapi/apitest"
@@ -54,10 +53,9 @@ The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes m
 ## Problems
 
 Every answer that is no success is an ` + "`application/problem+json`" + ` (RFC 9457). Its ` + "`code`" + ` is stable, ` + "`detail`" + ` says the remedy, ` + "`type`" + ` is
-` + "`urn:unibus:problem:`" + ` and the code.
+` + "`urn:unibus:problem:`" + ` and the code. [Errors and remedies](errors.md#codes) lists the codes, and each request below those that it can be answered with.
 
-| code | meaning |
-|---|---|
+## Requests
 `
 
 // described is the part of the description that the page tells.
@@ -146,11 +144,6 @@ func writeHTTP(root string) error {
 	}
 	var out strings.Builder
 	out.WriteString(httpHead)
-	codes, err := codeRows(filepath.Join(root, "api", "membership", "v1"))
-	if err != nil {
-		return err
-	}
-	out.WriteString(strings.Join(codes, "") + "\n## Requests\n")
 	for _, p := range slices.Sorted(maps.Keys(d.Paths)) {
 		for _, method := range slices.SortedFunc(maps.Keys(d.Paths[p]), func(a, b string) int { return cmp.Compare(rank(a), rank(b)) }) {
 			d.Paths[p][method].write(&out, method, p)
@@ -196,30 +189,4 @@ func (o apiOperation) write(out *strings.Builder, method, p string) {
 		}
 		fmt.Fprintf(out, "| %s | %s | %s |\n", status, r.Description, strings.Join(bodies, "; "))
 	}
-}
-
-// codeRows are those of the codes that the API answers with, as their constants' comments tell them.
-func codeRows(dir string) (rows []string, err error) {
-	known := httpapi.Codes()
-	for _, name := range []string{"api.go", "errors.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, name), nil, parser.ParseComments)
-		if err != nil {
-			return nil, err
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			v, ok := n.(*ast.ValueSpec)
-			if !ok || len(v.Names) != 1 || len(v.Values) != 1 || v.Doc == nil || !strings.HasPrefix(v.Names[0].Name, "Code") {
-				return true
-			}
-			code := text(nil, v.Values[0])
-			if _, about, found := strings.Cut(strings.Join(strings.Fields(v.Doc.Text()), " "), ": "); found && slices.Contains(known, code) {
-				rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", code, about))
-			}
-			return true
-		})
-	}
-	if len(rows) != len(known) {
-		return nil, errors.New("a code of the API has no comment, or no constant: correct the search")
-	}
-	return rows, nil
 }

@@ -7,6 +7,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"iter"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,7 +26,7 @@ func parse(dir string) (parsed []*ast.File, err error) {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			return nil, err
 		}
@@ -39,9 +41,8 @@ func (c chapter) rows(root string) (rows []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	texts := constants(parsed)
-	for _, f := range parsed {
-		ast.Inspect(f, func(n ast.Node) bool {
+	for decl, texts := range declarations(parsed) {
+		ast.Inspect(decl, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok || !c.is(call) {
 				return true
@@ -56,14 +57,18 @@ func (c chapter) rows(root string) (rows []string, err error) {
 }
 
 func (c chapter) is(call *ast.CallExpr) bool {
-	var name *ast.Ident
+	return called(call) == c.call && len(call.Args) > max(c.remedy, c.message)
+}
+
+// called is the name of the function or method, empty for what has none.
+func called(call *ast.CallExpr) string {
 	switch fun := call.Fun.(type) {
 	case *ast.Ident:
-		name = fun
+		return fun.Name
 	case *ast.SelectorExpr:
-		name = fun.Sel
+		return fun.Sel.Name
 	}
-	return name != nil && name.Name == c.call && len(call.Args) > max(c.remedy, c.message)
+	return ""
 }
 
 // row is empty for a call that only hands on the text of another.
@@ -85,26 +90,51 @@ func (c chapter) row(texts map[string]string, args []ast.Expr) string {
 	return fmt.Sprintf("| %s | %s |\n", says, remedy)
 }
 
-// constants returns the string constants of a package.
-func constants(files []*ast.File) map[string]string {
-	texts := map[string]string{}
+// declarations are all of a package, each with the strings whose names it sees: the package's constants, and a function's own constants and variables.
+func declarations(files []*ast.File) iter.Seq2[ast.Decl, map[string]string] {
+	shared := map[string]string{}
 	for _, f := range files {
-		ast.Inspect(f, func(n ast.Node) bool {
-			v, ok := n.(*ast.ValueSpec)
-			if !ok {
-				return true
+		for _, d := range f.Decls {
+			if _, ok := d.(*ast.GenDecl); ok {
+				name(shared, d)
 			}
-			for i, name := range v.Names {
-				if i < len(v.Values) {
-					if t := text(nil, v.Values[i]); !strings.Contains(t, unknown) {
-						texts[name.Name] = t
-					}
+		}
+	}
+	return func(yield func(ast.Decl, map[string]string) bool) {
+		for _, f := range files {
+			for _, d := range f.Decls {
+				texts := maps.Clone(shared)
+				name(texts, d)
+				if !yield(d, texts) {
+					return
 				}
 			}
-			return true
-		})
+		}
 	}
-	return texts
+}
+
+// name adds the strings that a declaration gives names to.
+func name(texts map[string]string, d ast.Decl) {
+	add := func(name string, value ast.Expr) {
+		if t := text(texts, value); strings.Trim(t, unknown) != "" {
+			texts[name] = t
+		}
+	}
+	ast.Inspect(d, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			for i, id := range n.Names {
+				if i < len(n.Values) {
+					add(id.Name, n.Values[i])
+				}
+			}
+		case *ast.AssignStmt:
+			if id, ok := n.Lhs[0].(*ast.Ident); ok && n.Tok == token.DEFINE && len(n.Lhs) == 1 {
+				add(id.Name, n.Rhs[0])
+			}
+		}
+		return true
+	})
 }
 
 // unknown stands for what is known only when the program runs.
@@ -117,6 +147,7 @@ func text(texts map[string]string, e ast.Expr) string {
 		if s, err := strconv.Unquote(e.Value); err == nil {
 			return s
 		}
+		return e.Value // a number
 	case *ast.BinaryExpr:
 		return text(texts, e.X) + text(texts, e.Y)
 	case *ast.Ident:
@@ -131,7 +162,7 @@ func text(texts map[string]string, e ast.Expr) string {
 	return unknown
 }
 
-var verb = regexp.MustCompile(`%[0-9#+]*[a-z]`)
+var verb = regexp.MustCompile(`%[0-9#+.]*[a-z]`)
 
 // readable puts the sign for unknown in place of verbs and makes the text fit for a table. A run of unknowns is one.
 func readable(s string) string {
