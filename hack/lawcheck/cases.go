@@ -72,6 +72,7 @@ var cases = []importCase{
 	{folder: "internal/membershipd", imports: "k8s.io/client-go/rest"},
 	{folder: "internal/membershipd", imports: module + "/internal/scaling"},
 	{folder: "internal/membershipd", imports: module + "/internal/natstest"},
+	{folder: "internal/trial", imports: module + "/internal/talk"},
 	{folder: "internal/embeddednats", imports: module + "/internal/membershipd"},
 	{folder: "internal/membershipd", imports: module + "/internal/e2e/load"},
 	{folder: "internal/e2e/load", imports: module + "/internal/natstest", allowed: true},

@@ -45,6 +45,7 @@ type Config struct {
 	Admins         []string
 	IdentityRecord string
 	Open           bool
+	Dev            bool
 	CutOffRefuse   time.Duration
 	CutOffDrop     time.Duration
 

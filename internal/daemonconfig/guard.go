@@ -45,7 +45,7 @@ func (c Config) Validate() error {
 func (c Config) validate(m machine) error {
 	g := &guard{Config: c, machine: m}
 	for _, check := range []func(*guard){
-		(*guard).enums, (*guard).ports, (*guard).hosts, (*guard).names, (*guard).routes, (*guard).forming,
+		(*guard).enums, (*guard).ports, (*guard).hosts, (*guard).names, (*guard).routes, (*guard).trying, (*guard).forming,
 		(*guard).halves, (*guard).secrets, (*guard).keys, (*guard).exposure, (*guard).limits,
 	} {
 		check(g)
@@ -138,6 +138,22 @@ func (g *guard) forming() {
 	}
 }
 
+// trying guards a node for trying out. What it makes for its user, keys and contexts, is for a lone node of one machine.
+func (g *guard) trying() {
+	for _, s := range []struct {
+		flag string
+		set  bool
+	}{
+		{"bind", !g.Loopback()}, {"formation", g.Formation != FormationFound}, {"routes", len(g.Routes) > 0}, {"order-key", g.OrderKey != ""},
+		{"tls-cert", g.TLSCert != ""}, {"open", g.Open},
+	} {
+		if g.Dev && s.set {
+			g.refuse(s.flag, "take that away, or --dev; several nodes are made with `unibus cluster create`",
+				"--dev starts a lone node on loopback, without certificates, that founds a cluster of its own")
+		}
+	}
+}
+
 // halves guards what is good only together.
 func (g *guard) halves() {
 	together := func(flags []string, values ...string) {
@@ -157,7 +173,7 @@ func (g *guard) exposure() {
 	if g.Open && (len(g.OperatorKeys) > 0 || len(g.Admins) > 0 || g.TLSCert != "") {
 		g.refuse("open", "take --open away, or --operator-key, --admin and --tls-cert", "lets everybody connect, which contradicts keys and TLS")
 	}
-	if g.Loopback() {
+	if g.Loopback() || g.Dev { // which must be on loopback
 		return
 	}
 	const or = ", or bind to 127.0.0.1"

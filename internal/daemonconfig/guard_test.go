@@ -39,6 +39,13 @@ func local() Config {
 	return c
 }
 
+// trying is a node for trying out, as it is loaded.
+func trying() Config {
+	c := Default()
+	c.Dev, c.Formation, c.StoreDir = true, FormationFound, "unibus-dev"
+	return c
+}
+
 // policies are the boot guard's table: what is refused, by which flags.
 var policies = []struct {
 	name   string
@@ -115,6 +122,16 @@ var policies = []struct {
 	{"no store", local, func(c *Config) { c.StoreDir = "" }, []string{"store-dir"}},
 	{"cluster name with a space", local, func(c *Config) { c.ClusterName = "my bus" }, []string{"cluster-name"}},
 	{"server name of a folder", local, func(c *Config) { c.ServerName = "../x" }, []string{"server-name"}},
+
+	{"to try out", trying, func(*Config) {}, nil},
+	{"to try out, with a key to administer", trying, func(c *Config) { c.OperatorKeys, c.Admins = []string{operatorKey}, []string{adminKey} }, nil},
+	{"to try out, for other machines", trying, func(c *Config) { c.Bind = "0.0.0.0" }, []string{"bind"}},
+	{"to try out, in a cluster", trying, func(c *Config) {
+		c.Formation, c.ServerName, c.Routes = FormationBootstrap, "n0", local().Routes
+	}, []string{"formation", "routes"}},
+	{"to try out, by orders", trying, func(c *Config) { c.Formation, c.OrderKey = FormationOrder, orderKey }, []string{"formation", "order-key"}},
+	{"to try out, with certificates", trying, func(c *Config) { c.TLSCert, c.TLSKey = "c", "k" }, []string{"tls-cert"}},
+	{"to try out, open", trying, func(c *Config) { c.Open = true }, []string{"open"}},
 
 	{"enumerations", local, func(c *Config) {
 		c.RaftTimers, c.LogFormat, c.LogLevel = "quick", "xml", "loud"

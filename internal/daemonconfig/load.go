@@ -41,6 +41,9 @@ const (
 	FromFlag        Origin = "flag"
 )
 
+// FromDev is the origin of what --dev sets where nothing else does.
+const FromDev Origin = "dev"
+
 // Loaded is a configuration and what is to be told about it.
 type Loaded struct {
 	Config
@@ -86,8 +89,21 @@ func Load(fs *pflag.FlagSet, environ []string) (*Loaded, error) {
 	if err := l.apply(layers); err != nil {
 		return nil, err
 	}
+	l.dev()
 	l.warn()
 	return l, nil
+}
+
+// dev gives a node for trying out other defaults.
+func (l *Loaded) dev() {
+	if !l.Dev {
+		return
+	}
+	for name, value := range map[string]string{"store-dir": "unibus-dev", "formation": FormationFound, "log-level": "error"} {
+		if s, ok := lookup(name); ok && l.Origins[name] == FromDefault {
+			*s.field(&l.Config).(*string), l.Origins[name] = value, FromDev
+		}
+	}
 }
 
 // Parse reads the bytes of a configuration file, by itself.
@@ -275,7 +291,7 @@ func (l *Loaded) warn() {
 				s.Name, s.Name, s.Env()))
 		}
 	}
-	if l.Loopback() && !l.Open && len(l.OperatorKeys) == 0 {
+	if l.Loopback() && !l.Open && !l.Dev && len(l.OperatorKeys) == 0 {
 		l.Warnings = append(l.Warnings, "no --operator-key: nobody can administer this node")
 	}
 	if l.Open {

@@ -89,6 +89,8 @@ var settings = []Setting{
 		Help: "file with the cluster's record of server names, used only to deny"},
 	{Name: "open", Default: "false", field: func(c *Config) any { return &c.Open },
 		Help: "let everybody connect, for development; on loopback only"},
+	{Name: "dev", Default: "false", field: func(c *Config) any { return &c.Dev },
+		Help: "start a lone node for trying out, on loopback: with keys of an admin and of a guest, a room that both are in, and contexts dev-admin and dev-guest for unibus, all made when they are missing; it prints the lines that open a chat. Changes the default of --store-dir to unibus-dev, of --formation to found, of --log-level to error"},
 
 	{Name: "cut-off-refuse", Default: "10s", field: func(c *Config) any { return &c.CutOffRefuse },
 		Help: "how long the node may be cut off from changes of users and rooms before it admits nobody; 0 to admit by what it knew"},

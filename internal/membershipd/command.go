@@ -16,6 +16,7 @@ import (
 
 	"github.com/unibus/unibus/internal/daemonconfig"
 	"github.com/unibus/unibus/internal/formation"
+	"github.com/unibus/unibus/internal/trial"
 )
 
 // Exit codes; see the package's documentation.
@@ -94,7 +95,8 @@ Settings come from flags, UNIBUS_ variables and a YAML file (--config); a flag b
 "membershipd config" prints what is in force.
 
 Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anything was started, 3 ended by a second signal.`,
-		Example: `  membershipd --formation found                      a cluster of one, on this machine
+		Example: `  membershipd --dev                                  to try out: prints the lines that open a chat
+  membershipd --formation found                      a cluster of one, on this machine
   membershipd --config /etc/unibus/membershipd.yaml  as configured`,
 		Args: noArguments, Version: readBuildInfo().String(), SilenceUsage: true, SilenceErrors: true,
 	}
@@ -112,6 +114,13 @@ Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anyt
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRefused, err)
 		}
+		var t *trial.Trial
+		if loaded.Dev {
+			if t, err = trial.Open(cmd.Context(), loaded.StoreDir); err != nil {
+				return fmt.Errorf("%w: --dev: %w", errRefused, err)
+			}
+			loaded.Admins = append(loaded.Admins, t.AdminKey)
+		}
 		p, err := assemble(loaded.Config, logTo)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRefused, err)
@@ -122,6 +131,9 @@ Exit codes: 0 stopped by a signal, 1 failed while running, 2 refused before anyt
 		n, err := newNode(p)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRefused, err)
+		}
+		if t != nil {
+			return n.try(cmd.Context(), t, cmd.OutOrStdout())
 		}
 		return n.run(cmd.Context())
 	}

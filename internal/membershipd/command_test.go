@@ -100,14 +100,14 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 // daemon is a membershipd in a process of its own.
 type daemon struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *told
 	http string
 	done chan error
 }
 
 func mustDaemon(t *testing.T, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{log: &bytes.Buffer{}, done: make(chan error, 1)}
+	d := &daemon{log: &told{}, done: make(chan error, 1)}
 	port := natstest.MustFreePort(t)
 	d.http = fmt.Sprintf("http://127.0.0.1:%d", port)
 	args = append([]string{"--port", "0", "--cluster-port", "0", "--control-port", "0", "--api-port", "0", "--http-port", strconv.Itoa(port)}, args...)
