@@ -70,32 +70,28 @@ type change[T any] struct {
 	body   any
 	Conditions
 	read func(context.Context) (membership.Record[T], error)
-	// same says whether a record is what is wanted already.
+	// same says whether a record is what is wanted already. It is nil for a removal.
 	same func(context.Context, membership.Record[T]) (bool, error)
-	// write changes a record, or makes it (revision 0).
+	// write changes a record, or makes it (revision 0), or removes it.
 	write func(context.Context, membership.Record[T]) (membership.Record[T], error)
 	// seen says whether this node's directory knows of the change: until then its services would not.
 	seen func(T) bool
 }
 
-// put makes the record what is wanted. The same again changes nothing, and is not in the audit.
-func (c change[T]) put(ctx context.Context) (r membership.Record[T], made bool, err error) {
+// do makes the change, and says whether the record was not there before. What is as wanted already is not changed, and not in the audit.
+func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, err error) {
 	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
 	for range attempts {
-		var is bool
-		if r, is, err = c.look(ctx); err != nil {
+		var is, settled bool
+		if r, is, settled, err = c.look(ctx); settled {
 			break
 		}
-		if is {
-			var same bool
-			if same, err = c.same(ctx, r); err != nil || same {
+		if err == nil {
+			if err = a.begin(ctx); err != nil {
 				break
 			}
+			r, err = c.write(ctx, r)
 		}
-		if err = a.begin(ctx); err != nil {
-			break
-		}
-		r, err = c.write(ctx, r)
 		// Somebody else came in between: what that was is read anew. A name that another has stays so.
 		if again := errors.Is(err, membership.ErrConflict) || errors.Is(err, membership.ErrExists) && !is && c.appeared(ctx); !again {
 			made = !is
@@ -103,23 +99,36 @@ func (c change[T]) put(ctx context.Context) (r membership.Record[T], made bool, 
 		}
 	}
 	a.end(ctx, err)
-	if err == nil && c.seen != nil {
+	if err == nil {
 		await(ctx, func() bool { return c.seen(r.Value) })
 	}
 	return r, made, err
 }
 
-// look reads the record and checks what the caller rests on.
-func (c change[T]) look(ctx context.Context) (r membership.Record[T], is bool, err error) {
+// look reads the record, and says whether that settles the request: it is what is wanted already, or not what the caller rests on. Then a
+// quorum has it so, since a leader that is cut off may not know better. That nothing is there, reading has made sure of.
+func (c change[T]) look(ctx context.Context) (r membership.Record[T], is, settled bool, err error) {
 	r, err = c.read(ctx)
-	is = err == nil
-	if errors.Is(err, membership.ErrNotFound) {
-		r, err = membership.Record[T]{}, nil
+	switch is = err == nil; {
+	case errors.Is(err, membership.ErrNotFound):
+		r = membership.Record[T]{}
+		if err = c.check(0); err == nil && c.same == nil {
+			err = membership.ErrNotFound
+		}
+		return r, is, err != nil, err
+	case err != nil:
+		return r, is, true, err
 	}
-	if err == nil {
-		err = c.check(r.Revision)
+	if err = c.check(r.Revision); err == nil && c.same != nil {
+		settled, err = c.same(ctx, r)
 	}
-	return r, is, err
+	if !settled && err == nil {
+		return r, is, false, nil
+	}
+	if unsure := membership.Sure(ctx, c.caller.back.Store, r); unsure != nil {
+		return r, is, !errors.Is(unsure, membership.ErrConflict), unsure
+	}
+	return r, is, true, err
 }
 
 func (c change[T]) appeared(ctx context.Context) bool {
@@ -127,31 +136,9 @@ func (c change[T]) appeared(ctx context.Context) bool {
 	return err == nil
 }
 
-// remove removes the record by write.
+// remove is do for a removal.
 func (c change[T]) remove(ctx context.Context) error {
-	a := audited{api: c.api, caller: c.caller, action: c.action}
-	var err error
-	for range attempts {
-		var r membership.Record[T]
-		var is bool
-		if r, is, err = c.look(ctx); err != nil {
-			break
-		}
-		if !is {
-			err = membership.ErrNotFound
-			break
-		}
-		if err = a.begin(ctx); err != nil {
-			break
-		}
-		if r, err = c.write(ctx, r); !errors.Is(err, membership.ErrConflict) {
-			if err == nil && c.seen != nil {
-				await(ctx, func() bool { return c.seen(r.Value) })
-			}
-			break
-		}
-	}
-	a.end(ctx, err)
+	_, _, err := c.do(ctx)
 	return err
 }
 

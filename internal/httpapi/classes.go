@@ -72,7 +72,7 @@ func (a *API) putClass(ctx context.Context, c *caller, in *putClass) (*one[v1.Cl
 			known, _ := a.c.Directory.Class(want.Name)
 			return known == want
 		},
-	}.put(ctx)
+	}.do(ctx)
 	if err != nil {
 		return nil, err
 	}

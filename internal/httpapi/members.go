@@ -104,7 +104,7 @@ func (a *API) putMember(ctx context.Context, c *caller, in *putMember) (*one[v1.
 			return store.PutMember(ctx, in.Room, u.Key, in.Body.Role, was.Revision)
 		},
 		seen: func(m v1.Member) bool { return a.roleIn(in.Room, u) == m.Role },
-	}.put(ctx)
+	}.do(ctx)
 	if err != nil {
 		return nil, err
 	}

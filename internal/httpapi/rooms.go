@@ -54,10 +54,7 @@ func (a *API) view(c *caller, r v1.Room) v1.RoomView {
 // enter reads a room by its name for a caller who may do that there. It fails with membership.ErrNotFound for a room that is not there or is
 // being deleted, and as membership.Caller.Check does.
 func (a *API) enter(ctx context.Context, c *caller, name string, do membership.Action, target string) (membership.Record[v1.Room], error) {
-	r, err := c.back.Store.GetRoom(ctx, name)
-	if err == nil && r.Value.Deleting {
-		err = fmt.Errorf("%w: room %s is being deleted", membership.ErrNotFound, name)
-	}
+	r, err := c.back.Store.OpenRoom(ctx, name)
 	if err != nil {
 		return r, err
 	}
@@ -109,7 +106,7 @@ func (a *API) putRoom(ctx context.Context, c *caller, in *putRoom) (*one[v1.Room
 			known, ok := a.c.Directory.Room(r.Name)
 			return ok && known.ID == r.ID
 		},
-	}.put(ctx)
+	}.do(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func (a *API) putUser(ctx context.Context, c *caller, in *putUser) (*one[v1.User
 			known, ok := a.c.Directory.User(u.Key)
 			return ok && known.Admin == u.Admin
 		},
-	}.put(ctx)
+	}.do(ctx)
 	if err != nil {
 		return nil, err
 	}

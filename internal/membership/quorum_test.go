@@ -30,6 +30,16 @@ func TestWhatIsDoneAlreadyIsWrittenAgain(t *testing.T) {
 	expectErr(t, "the removal of a user who is gone", alone.RemoveUser(ctx, gone, 0), errCrash)
 	_, err := alone.SetAdmin(ctx, key, false, 0)
 	expectErr(t, "making a user what it is", err, errCrash)
+	mustRoom(t, s, "lab")
+	must(t)(s.MarkDeleting(ctx, "lab", 0))
+	_, err = alone.MarkDeleting(ctx, "lab", 0)
+	expectErr(t, "the deletion of a room that is being deleted", err, errCrash)
+	bob := must(t)(alone.GetUser(ctx, key)).(Record[v1.User])
+	expectErr(t, "what is there", Sure(ctx, alone, bob), errCrash)
+	must(t)(nil, Sure(ctx, s, bob))
+	mustAdmin(t, s, "another")
+	must(t)(s.SetAdmin(ctx, key, true, 0))
+	expectErr(t, "what was there", Sure(ctx, s, bob), ErrConflict)
 }
 
 // What is not there may be so for a leader that is cut off only.
@@ -39,6 +49,8 @@ func TestWhatIsNotThereIsAskedOfAQuorum(t *testing.T) {
 	key, _ := mustUser(t, s, "ann")
 	nobody, _ := mustKey(t)
 	room := mustRoom(t, s, "lab")
+	mustRoom(t, s, "old")
+	must(t)(s.MarkDeleting(ctx, "old", 0))
 	for what, do := range map[string]func(s *Store) error{
 		"the removal of nobody":                 func(s *Store) error { return s.RemoveUser(ctx, nobody, 0) },
 		"the removal of who is in no room":      func(s *Store) error { return s.RemoveMember(ctx, "lab", key, 0) },
@@ -48,6 +60,12 @@ func TestWhatIsNotThereIsAskedOfAQuorum(t *testing.T) {
 		"the change of who is in no room":       func(s *Store) error { _, err := s.PutMember(ctx, "lab", key, v1.RoleReader, 7); return err },
 		"the change of a user who is not there": func(s *Store) error { _, err := s.SetAdmin(ctx, nobody, true, 0); return err },
 		"the change of a class that is none":    func(s *Store) error { _, err := s.PutClass(ctx, DefaultClass("none"), 7); return err },
+		"nobody in a room":                      func(s *Store) error { _, err := s.PutMember(ctx, "lab", nobody, v1.RoleReader, 0); return err },
+		"a user":                                func(s *Store) error { _, err := s.GetUser(ctx, nobody); return err },
+		"a name":                                func(s *Store) error { _, err := s.FindUser(ctx, "nobody"); return err },
+		"a member":                              func(s *Store) error { _, err := s.GetMember(ctx, "lab", key); return err },
+		"a room":                                func(s *Store) error { _, err := s.GetRoom(ctx, "none"); return err },
+		"a room that is being deleted":          func(s *Store) error { _, err := s.OpenRoom(ctx, "old"); return err },
 	} {
 		expectErr(t, what, do(s), ErrNotFound)
 		expectErr(t, what, do(mustStore(t, &crashing{JetStream: js}, StoreConfig{})), errCrash)
@@ -57,6 +75,10 @@ func TestWhatIsNotThereIsAskedOfAQuorum(t *testing.T) {
 	must(t)(nil, mustStore(t, &between{js, v1.HeartbeatKey, put}, StoreConfig{}).RemoveMember(ctx, "lab", key, 0))
 	if keys := live(t, s, v1.BucketMembers); len(keys) != 0 {
 		t.Errorf("it is still in room %s: %v", room.ID, keys)
+	}
+	m := must(t)(mustStore(t, &between{js, v1.HeartbeatKey, put}, StoreConfig{}).GetMember(ctx, "lab", key)).(Record[v1.Member])
+	if m.Value.Role != v1.RoleReader {
+		t.Errorf("read %+v", m)
 	}
 }
 

@@ -45,6 +45,8 @@ const (
 type Record[T any] struct {
 	Value    T
 	Revision uint64
+
+	bucket, key string // where it was read
 }
 
 // Counter tells how many there are, for the limits. Directory is one: since it may lag, concurrent writers may get a few past a limit.
@@ -72,8 +74,8 @@ type StoreConfig struct {
 // A revision of 0 means "whatever is there" for a removal, and "nothing is there" where a value is put. Any method may fail with
 // ErrUnavailable.
 //
-// A change is answered for done once a quorum has taken it, and a method that changes something fails with ErrNotFound only if a quorum
-// has it so. What is only read, and ErrExists, may come from a leader that has been cut off for some seconds and does not know.
+// A change is answered for done once a quorum has taken it, and a method fails with ErrNotFound only if a quorum has it so. What is there,
+// lists, and other errors may come from a leader that has been cut off for some seconds and does not know: Sure finds out.
 type Store struct {
 	js jetstream.JetStream
 	c  StoreConfig
@@ -187,6 +189,12 @@ func (s *Store) writeIf(ctx context.Context, bucket, key string, h nats.Header, 
 	return 0, fmt.Errorf("%w: write %s of %s: %w", ErrUnavailable, key, bucket, err)
 }
 
+// Sure fails with ErrConflict unless a quorum has a record as it was read from a Store. It is for who answers by what is there, without a
+// change.
+func Sure[T any](ctx context.Context, s *Store, r Record[T]) error {
+	return s.sure(ctx, r.bucket, r.key, r.Revision, nil)
+}
+
 func (s *Store) put(ctx context.Context, bucket, key string, value any, revision uint64) (uint64, error) {
 	b, err := json.Marshal(value)
 	if err != nil {
@@ -203,7 +211,7 @@ func (s *Store) del(ctx context.Context, bucket, key, text string, revision uint
 
 // load reads a record that must be there. It fails with ErrNotFound, and gives the marker's revision even so.
 func load[T any](ctx context.Context, s *Store, bucket, key string) (Record[T], error) {
-	var r Record[T]
+	r := Record[T]{bucket: bucket, key: key}
 	e, err := s.get(ctx, bucket, key)
 	if err != nil {
 		return r, err
@@ -217,12 +225,14 @@ func load[T any](ctx context.Context, s *Store, bucket, key string) (Record[T], 
 	return r, nil
 }
 
-// loadAt is load for a change of the record at a revision, 0 for any. It fails with ErrNotFound, for sure, and ErrConflict.
-func loadAt[T any](ctx context.Context, s *Store, bucket, key string, revision uint64) (Record[T], error) {
-	r, err := load[T](ctx, s, bucket, key)
-	if errors.Is(err, ErrNotFound) {
-		return r, s.sure(ctx, bucket, key, r.Revision, err)
-	}
+// loadAt is load of the record at a revision, 0 for any. It fails with ErrNotFound, for sure, and ErrConflict.
+func loadAt[T any](ctx context.Context, s *Store, bucket, key string, revision uint64) (r Record[T], err error) {
+	err = insist(ctx, func() error {
+		if r, err = load[T](ctx, s, bucket, key); errors.Is(err, ErrNotFound) {
+			return s.sure(ctx, bucket, key, r.Revision, err)
+		}
+		return err
+	})
 	if err == nil && revision != 0 && r.Revision != revision {
 		return r, fmt.Errorf("%w: %s is at revision %d, not %d; read it again", ErrConflict, key, r.Revision, revision)
 	}

@@ -10,7 +10,7 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// GetClass reads a history class. It fails with ErrNotFound, if a quorum has it so.
+// GetClass reads a history class. It fails with ErrNotFound.
 func (s *Store) GetClass(ctx context.Context, name string) (Record[v1.Class], error) {
 	if err := CheckName("class", name); err != nil {
 		return Record[v1.Class]{}, fmt.Errorf("%w: %w", ErrNotFound, err)

@@ -3,6 +3,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,12 +12,23 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// GetRoom reads a room by its name. It fails with ErrNotFound, if a quorum has it so.
+// GetRoom reads a room by its name. It fails with ErrNotFound.
 func (s *Store) GetRoom(ctx context.Context, name string) (Record[v1.Room], error) {
 	if err := CheckName("room", name); err != nil {
 		return Record[v1.Room]{}, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return loadAt[v1.Room](ctx, s, v1.BucketRooms, v1.RoomKey(name), 0)
+}
+
+// OpenRoom is GetRoom for one that is not being deleted: such a room is not found.
+func (s *Store) OpenRoom(ctx context.Context, name string) (r Record[v1.Room], err error) {
+	err = insist(ctx, func() error {
+		if r, err = s.GetRoom(ctx, name); err == nil && r.Value.Deleting {
+			err = cmp.Or(Sure(ctx, s, r), fmt.Errorf("%w: room %s is being deleted", ErrNotFound, name))
+		}
+		return err
+	})
+	return r, err
 }
 
 // ListRooms reads at most limit rooms (1,000 if 0), and what to ask for the next page, empty on the last.
@@ -67,8 +79,11 @@ func (s *Store) CreateRoom(ctx context.Context, name, class string) (Record[v1.R
 // is to be purged, and then FinishDeletion called. It fails with ErrNotFound and ErrConflict.
 func (s *Store) MarkDeleting(ctx context.Context, name string, revision uint64) (Record[v1.Room], error) {
 	r, err := s.GetRoom(ctx, name)
-	if err != nil || r.Value.Deleting {
+	if err != nil {
 		return r, err
+	}
+	if r.Value.Deleting {
+		return r, Sure(ctx, s, r)
 	}
 	if revision != 0 && revision != r.Revision {
 		return r, fmt.Errorf("%w: room %s is at revision %d, not %d; read it again", ErrConflict, name, r.Revision, revision)
@@ -113,9 +128,7 @@ func (s *Store) memberOf(ctx context.Context, room, user string) (r Record[v1.Ro
 	if hex, err = v1.UserHex(user); err != nil {
 		return r, "", err
 	}
-	if r, err = s.GetRoom(ctx, room); err == nil && r.Value.Deleting {
-		err = fmt.Errorf("%w: room %s is being deleted", ErrNotFound, room)
-	}
+	r, err = s.OpenRoom(ctx, room)
 	return r, hex, err
 }
 
@@ -125,7 +138,7 @@ func (s *Store) GetMember(ctx context.Context, room, user string) (Record[v1.Mem
 	if err != nil {
 		return Record[v1.Member]{}, err
 	}
-	return load[v1.Member](ctx, s, v1.BucketMembers, v1.MemberKey(r.Value.ID, hex))
+	return loadAt[v1.Member](ctx, s, v1.BucketMembers, v1.MemberKey(r.Value.ID, hex), 0)
 }
 
 // PutMember puts a user into a room (revision 0) or changes its role there. It fails with v1.ErrUserKey and ErrInvalid, with
@@ -139,7 +152,7 @@ func (s *Store) PutMember(ctx context.Context, room, user string, role v1.Role, 
 	if err != nil {
 		return m, err
 	}
-	if _, err := load[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex)); err != nil {
+	if _, err := loadAt[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex), 0); err != nil {
 		return m, err
 	}
 	key := v1.MemberKey(r.Value.ID, hex)

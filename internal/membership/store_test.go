@@ -25,7 +25,7 @@ func TestStoreKeepsUsers(t *testing.T) {
 	admin := must(t)(s.SetAdmin(ctx, key, true, u.Revision)).(Record[v1.User])
 	_, err := s.SetAdmin(ctx, key, false, u.Revision)
 	expectErr(t, "an old revision", err, ErrConflict)
-	if found := must(t)(s.FindUser(ctx, "ann")); !cmp.Equal(found, any(admin)) {
+	if found := must(t)(s.FindUser(ctx, "ann")); !cmp.Equal(found, any(admin), cmp.AllowUnexported(Record[v1.User]{})) {
 		t.Errorf("found %+v, want %+v", found, admin)
 	}
 	_, err = s.CreateUser(ctx, v1.User{Name: "ann", Key: key})

@@ -18,22 +18,26 @@ func (s *Store) GetUser(ctx context.Context, key string) (Record[v1.User], error
 	if err != nil {
 		return Record[v1.User]{}, err
 	}
-	return load[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex))
+	return loadAt[v1.User](ctx, s, v1.BucketUsers, v1.UserKey(hex), 0)
 }
 
 // FindUser reads the user that has a name. It fails with ErrNotFound.
-func (s *Store) FindUser(ctx context.Context, name string) (Record[v1.User], error) {
+func (s *Store) FindUser(ctx context.Context, name string) (r Record[v1.User], err error) {
 	if err := CheckName("user", name); err != nil {
-		return Record[v1.User]{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return r, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	owner, _, err := s.owner(ctx, name)
-	if err == nil && owner == nil {
-		err = fmt.Errorf("%w: user %s", ErrNotFound, name)
-	}
-	if err != nil {
-		return Record[v1.User]{}, err
-	}
-	return *owner, nil
+	err = insist(ctx, func() error {
+		owner, revision, err := s.owner(ctx, name)
+		if err != nil {
+			return err
+		}
+		if owner == nil { // whoever gets the name writes it last of all
+			return s.sure(ctx, v1.BucketUsers, v1.UserNameKey(name), revision, fmt.Errorf("%w: user %s", ErrNotFound, name))
+		}
+		r = *owner
+		return nil
+	})
+	return r, err
 }
 
 // ListUsers reads at most limit users (1,000 if 0), and what to ask for the next page, empty on the last.

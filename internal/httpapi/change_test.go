@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/membership"
+)
+
+// hooked is a JetStream on which something else may come of a write: what publish does with it.
+type hooked struct {
+	jetstream.JetStream
+	publish func(context.Context, *nats.Msg, func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error)
+}
+
+func (h *hooked) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	return h.publish(ctx, m, func() (*jetstream.PubAck, error) { return h.JetStream.PublishMsg(ctx, m, opts...) })
+}
+
+// hook lets the API write users, rooms and members through publish.
+func (b *bus) hook(publish func(context.Context, *nats.Msg, func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error)) {
+	b.t.Helper()
+	back := *b.api.backend.Load()
+	back.Store = b.must(membership.NewStore(&hooked{b.js, publish}, membership.StoreConfig{Counter: b.dir})).(*membership.Store)
+	b.api.backend.Store(&back)
+}
+
+// Where reading works and no quorum answers, nothing is said to be as wanted, or not there, or another than the caller has read.
+func TestNothingIsSettledWithoutAQuorum(t *testing.T) {
+	b := newBus(t, nil)
+	root, ann := b.user("root", true), b.user("ann", false)
+	b.room("red", "", map[*user]v1.Role{ann: v1.RoleMember})
+	class := membership.DefaultClass("kept")
+	root.do("PUT", v1.PathClasses+"/kept", class).expect(t, 201, "")
+	const red = v1.PathRooms + "/red"
+	b.hook(func(context.Context, *nats.Msg, func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) { return nil, nats.ErrTimeout })
+	for _, c := range []struct {
+		method, path string
+		body         any
+		headers      []string
+	}{
+		{"PUT", pathOf(ann), v1.PutUser{Name: "ann"}, nil},
+		{"PUT", pathOf(ann), v1.PutUser{Name: "anne"}, nil},
+		{"PUT", pathOf(ann), v1.PutUser{Name: "ann"}, []string{"If-None-Match", "*"}},
+		{"PUT", pathOf(ann), v1.PutUser{Name: "ann", Admin: true}, []string{"If-Match", `"1"`}},
+		{"PUT", red, v1.PutRoom{}, nil},
+		{"PUT", red + "/members/ann", v1.PutMember{Role: v1.RoleMember}, nil},
+		{"PUT", v1.PathClasses + "/kept", class, nil},
+		{"DELETE", v1.PathUsers + "/bob", nil, nil},
+		{"DELETE", pathOf(b.stranger("bob")), nil, nil},
+		{"DELETE", pathOf(ann), nil, []string{"If-Match", `"1"`}},
+		{"DELETE", red + "/members/root", nil, nil},
+		{"DELETE", v1.PathRooms + "/blue", nil, nil},
+		{"DELETE", v1.PathClasses + "/none", nil, nil},
+		{"GET", v1.PathUsers + "/bob", nil, nil},
+		{"GET", red + "/members/root", nil, nil},
+	} {
+		root.do(c.method, c.path, c.body, c.headers...).expect(t, 503, v1.CodeUnavailable)
+	}
+}
+
+// What was changed since the leader that was asked knew of it, is read anew.
+func TestWhatIsNotSettledIsReadAnew(t *testing.T) {
+	b := newBus(t, nil)
+	root, ann := b.user("root", true), b.user("ann", true)
+	var done atomic.Bool
+	b.hook(func(ctx context.Context, m *nats.Msg, write func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
+		if done.CompareAndSwap(false, true) {
+			b.must(b.store.SetAdmin(ctx, ann.key, false, 0))
+		}
+		return write()
+	})
+	root.do("PUT", pathOf(ann), v1.PutUser{Name: "ann", Admin: true}).expect(t, 200, "")
+	if u := b.must(b.store.GetUser(t.Context(), ann.key)).(membership.Record[v1.User]); !done.Load() || !u.Value.Admin {
+		t.Errorf("ann is %+v", u.Value)
+	}
+}
