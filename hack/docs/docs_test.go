@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -160,53 +157,4 @@ func expectRuns(t *testing.T, dir, name, text string, limit time.Duration) {
 		t.Fatalf("%s: %v\n%s\n%s", name, err, text, out)
 	}
 	t.Logf("%s:\n%s", name, out)
-}
-
-var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-
-// TestLinks looks up every link that stays within the repository.
-func TestLinks(t *testing.T) {
-	for _, file := range mustDocuments(t) {
-		for _, m := range link.FindAllStringSubmatch(mustRead(t, file), -1) {
-			u, err := url.Parse(m[1])
-			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
-			}
-			if u.Scheme != "" || u.Path == "" && u.Fragment == "" {
-				continue
-			}
-			expectTarget(t, file, u)
-		}
-	}
-}
-
-func expectTarget(t *testing.T, file string, u *url.URL) {
-	t.Helper()
-	target := file
-	if u.Path != "" {
-		target = filepath.Join(filepath.Dir(file), u.Path)
-	}
-	if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-		t.Errorf("%s links to %s, which is not there", file, u.Path)
-		return
-	}
-	if u.Fragment != "" && !hasHeading(mustRead(t, target), u.Fragment) {
-		t.Errorf("%s links to %s#%s, which has no such heading", file, target, u.Fragment)
-	}
-}
-
-var notInAnchor = regexp.MustCompile(`[^a-z0-9 _-]`)
-
-// hasHeading says whether a Markdown text has a heading whose anchor it is.
-func hasHeading(text, anchor string) bool {
-	for line := range strings.Lines(text) {
-		if title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
-			plain := notInAnchor.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
-			if strings.ReplaceAll(plain, " ", "-") == anchor {
-				return true
-			}
-		}
-	}
-	return false
 }
