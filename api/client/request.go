@@ -66,7 +66,8 @@ func (r *Room) request(ctx context.Context, to string, m Message) (Message, erro
 	}
 }
 
-// Handler answers a request, whose Sender the bus vouches for. Of what it returns, Data and Header are sent; of an error, its text.
+// Handler answers a request, whose Sender the bus vouches for. Of what it returns, Data and Header are sent; of an error, its text. With
+// ErrNoAnswer nothing is sent: others in the room may answer.
 type Handler func(ctx context.Context, request Message) (Message, error)
 
 // Respond answers requests to the room and to the user until the context ends, one at a time, and then those that it was given before. Of those who respond in the same queue
@@ -129,6 +130,9 @@ func (r *Room) serve(ctx context.Context, m *nats.Msg, handle Handler) error {
 		return nil
 	}
 	answer, err := handle(ctx, request)
+	if errors.Is(err, ErrNoAnswer) {
+		return nil
+	}
 	var out nats.Msg
 	if err == nil {
 		err = outgoing(&out, m.Reply, Message{Data: answer.Data, Header: answer.Header})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -56,8 +57,11 @@ func TestRequest(t *testing.T) {
 
 	failing := errors.New("no tea\r\nApp-X: 1")
 	stop := mustRespond(t, bob, "", func(_ context.Context, m Message) (Message, error) {
-		if string(m.Data) == "fail" {
+		switch string(m.Data) {
+		case "fail":
 			return Message{}, failing
+		case "for another":
+			return Message{}, ErrNoAnswer
 		}
 		return Message{Data: []byte(m.Sender), Header: map[string]string{"App-N": m.Header["App-N"] + "!"}}, nil
 	})
@@ -73,6 +77,22 @@ func TestRequest(t *testing.T) {
 	if expectErr(t, "a failure", err, ErrAnswer); err != nil && (!strings.Contains(err.Error(), "no tea") || strings.ContainsAny(err.Error(), "\r\n")) {
 		t.Errorf("%q", err)
 	}
+	stopOther := mustRespond(t, bob, "other", func(_ context.Context, m Message) (Message, error) {
+		if string(m.Data) != "for another" {
+			return Message{}, ErrNoAnswer
+		}
+		return Message{Data: []byte("here")}, nil
+	})
+	natstest.Within(t, natstest.Patience, "both listen", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		m, err := ann.Request(ctx, "", Message{Data: []byte("for another")})
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("one of two leaves the answer to the other: %v", err)
+		}
+		return string(m.Data) == "here"
+	})
+	stopOther()
 	stop()
 
 	// Of the same queue one answers, of others each.
