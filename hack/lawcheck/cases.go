@@ -51,6 +51,8 @@ var cases = []importCase{
 	{folder: "internal/contexts", imports: module + "/internal/jsadmin"},
 	{folder: "internal/doctor", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/doctor", imports: module + "/internal/httpapi"},
+	{folder: "internal/benchmark", imports: "github.com/nats-io/nats.go"},
+	{folder: "internal/benchmark", imports: module + "/internal/console"},
 	{folder: "internal/chat", imports: "github.com/nats-io/nats.go"},
 	{folder: "internal/chat", imports: module + "/internal/talk"},
 	{folder: "internal/talk", imports: "github.com/nats-io/nats-server/v2/server"},

@@ -25,7 +25,7 @@ func New() []*cobra.Command {
 		newKey(), newContext(), newToken(), newDoctor(),
 		newUser(), newRoom(), newMember(), newClass(), newAudit(),
 		newSend(), newTail(), newHistory(), newRequest(), newReply(),
-		newChat(), newWriter(), newVerify(),
+		newChat(), newWriter(), newVerify(), newBench(),
 	}
 }
 
