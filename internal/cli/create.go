@@ -95,9 +95,10 @@ func newCreate(o *options) *cobra.Command {
 	var n nodeFlags
 	var name string
 	var replicas int
+	var first []string
 	c := &cobra.Command{
 		Use: "create", Short: "Make a cluster: a node on this machine, or nodes that wait on others", Args: cobra.NoArgs,
-		Example: "  unibus cluster create\n  unibus cluster create --node https://10.0.0.1:6223 --tls-ca ca.crt --tls-cert op.crt --tls-key op.key",
+		Example: "  unibus cluster create\n  unibus cluster create --replicas 3 --admin ann.nk\n  unibus cluster create --node https://10.0.0.1:6223 --tls-ca ca.crt --tls-cert op.crt --tls-key op.key",
 		RunE: func(c *cobra.Command, args []string) error {
 			f := folder{o.dir}
 			if !v1.ValidName(name) {
@@ -106,10 +107,17 @@ func newCreate(o *options) *cobra.Command {
 			if err := checkSize(replicas); err != nil {
 				return err
 			}
+			admins, err := parseAdmins(first)
+			if err != nil {
+				return err
+			}
+			if len(admins) > 0 && len(n.nodes) > 0 {
+				return console.Failf(console.ExitUsage, "--admin is for nodes that this program starts: those of --node have a setting of that name themselves")
+			}
 			if _, err := f.initKeys(c.Context()); err != nil {
 				return err
 			}
-			inv := inventory{Name: name, Replicas: replicas}
+			inv := inventory{Name: name, Replicas: replicas, Admins: admins}
 			if err := n.join(&inv); err != nil {
 				return err
 			}
@@ -127,6 +135,9 @@ func newCreate(o *options) *cobra.Command {
 			return runWith(o, &n, func(c *cobra.Command, s *session, _ []string) error {
 				return s.change(c.Context(), "", func(inv *inventory) error {
 					inv.Replicas = replicas
+					if len(admins) > 0 { // nodes that run take them when they are started again
+						inv.Admins = admins
+					}
 					if inv.ClusterID == "" && !s.folder.exists(recordFile) {
 						n.replace(inv)
 					}
@@ -137,6 +148,7 @@ func newCreate(o *options) *cobra.Command {
 	}
 	n.add(c)
 	c.Flags().StringVar(&name, "name", "unibus", "name of the cluster, and prefix of its server names")
+	c.Flags().StringArrayVar(&first, "admin", nil, "`KEY` of a first admin of the bus: public, or the file of its seed; repeated for several. It counts while the bus has no admin, and for nodes that are started from then on")
 	c.Flags().IntVar(&replicas, "replicas", 1, "number of members: 1, 3 or 5")
 	return c
 }

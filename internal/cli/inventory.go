@@ -32,6 +32,8 @@ type inventory struct {
 	Stopped bool `yaml:"stopped,omitempty"`
 	// Dead are server names that a person has declared lost with their disks.
 	Dead []string `yaml:"dead,omitempty"`
+	// Admins are the first admins of the bus, for the nodes that are processes of this machine.
+	Admins []admin `yaml:"admins,omitempty"`
 	// TLS is how nodes on other hosts are spoken to.
 	TLS tlsFiles `yaml:"tls,omitempty"`
 	// Places are all places for nodes, by number. They are never reordered.
@@ -42,6 +44,8 @@ type inventory struct {
 type place struct {
 	// Control is the URL of its control endpoint.
 	Control string `yaml:"control"`
+	// API is the URL of its HTTP API, known of local nodes only.
+	API string `yaml:"api,omitempty"`
 	// Local is set for a process that is ours to start and stop.
 	Local *local `yaml:"local,omitempty"`
 	// DiskID, Route and Client were seen last.
@@ -137,6 +141,7 @@ func (inv inventory) runs(i int) bool { return i < inv.Size && !inv.Stopped }
 // clone returns a copy that shares nothing.
 func (inv inventory) clone() inventory {
 	inv.Dead = slices.Clone(inv.Dead)
+	inv.Admins = slices.Clone(inv.Admins)
 	inv.Places = slices.Clone(inv.Places)
 	for i, p := range inv.Places {
 		if p.Local != nil {

@@ -80,7 +80,7 @@ func (l *launcher) start(ctx context.Context, i int) error {
 				return nil
 			}
 			p := inv.Places[i]
-			if c, err := l.configuredControl(i); err == nil {
+			if c, _, err := l.configured(i); err == nil {
 				p.Control = c // somebody may have given it another port
 			}
 			if err := l.clash(ctx, i, p); err != nil {
@@ -109,12 +109,8 @@ func (l *launcher) start(ctx context.Context, i int) error {
 
 // configure writes the configuration of a new place and adds the place to the inventory. fresh is true when it has written one.
 func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh bool, err error) {
-	control := ""
 	if l.folder.exists(configFile(i)) {
-		if err := l.relocate(i); err != nil {
-			return false, err
-		}
-		if control, err = l.configuredControl(i); err != nil {
+		if err := errors.Join(l.relocate(i), l.amend(i, inv)); err != nil {
 			return false, err
 		}
 	} else {
@@ -136,6 +132,9 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 			"cluster-name": inv.Name, "cluster-user": "unibus", "cluster-pass-file": filepath.Join(dir, passFile),
 			"operator-key": keys.Operator, "order-key": keys.Order, "identity-record": filepath.Join(dir, recordFile),
 		}
+		if len(inv.Admins) > 0 {
+			settings["admin"] = inv.adminKeys()
+		}
 		if timers := l.timers(ctx, inv); timers != "" {
 			settings["raft-timers"] = timers
 		}
@@ -146,7 +145,11 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		if err := l.folder.write(configFile(i), b, 0o600); err != nil {
 			return false, err
 		}
-		control, fresh = fmt.Sprintf("http://127.0.0.1:%d", ports[2]), true
+		fresh = true
+	}
+	control, api, err := l.configured(i)
+	if err != nil {
+		return false, err
 	}
 	_, err = l.folder.update(ctx, func(inv *inventory) error {
 		if i > len(inv.Places) {
@@ -155,7 +158,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		if i == len(inv.Places) {
 			inv.Places = append(inv.Places, place{Local: &local{}})
 		}
-		inv.Places[i].Control = control
+		inv.Places[i].Control, inv.Places[i].API = control, api
 		return nil
 	})
 	return fresh, err
@@ -182,21 +185,6 @@ func (l *launcher) timers(ctx context.Context, inv inventory) string {
 		}
 	}
 	return ""
-}
-
-// configuredControl reads the control URL from a place's configuration.
-func (l *launcher) configuredControl(i int) (string, error) {
-	b, err := os.ReadFile(l.folder.path(configFile(i)))
-	if err != nil {
-		return "", fmt.Errorf("read the configuration of node-%d: %w", i, err)
-	}
-	var c struct {
-		Port int `yaml:"control-port"`
-	}
-	if err := yaml.Unmarshal(b, &c); err != nil || c.Port == 0 {
-		return "", fmt.Errorf("the configuration %s has no control-port: correct it (%w)", l.folder.path(configFile(i)), err)
-	}
-	return fmt.Sprintf("http://127.0.0.1:%d", c.Port), nil
 }
 
 // endedError says that a process ended instead of answering.

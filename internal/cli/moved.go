@@ -14,21 +14,13 @@ import (
 // relocate rewrites the paths in the configuration of a local node whose folder was moved since they were written. A node that went by the
 // old ones would not start, or with what lies there by now. Paths that somebody has set to places outside of the folder stay.
 func (l *launcher) relocate(i int) error {
-	file := l.folder.path(configFile(i))
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read the configuration of node-%d: %w", i, err)
-	}
 	var settings struct {
 		Store  string `yaml:"store-dir"`
 		Record string `yaml:"identity-record"`
 	}
-	var all yaml.Node
-	if err := yaml.Unmarshal(b, &all); err != nil {
-		return fmt.Errorf("the configuration %s can't be read: correct it (%w)", file, err)
-	}
-	if err := all.Decode(&settings); err != nil {
-		return fmt.Errorf("the configuration %s can't be read: correct it (%w)", file, err)
+	all, err := l.readConfig(i, &settings)
+	if err != nil {
+		return err
 	}
 	dir, err := filepath.Abs(l.folder.dir)
 	if err != nil {
@@ -38,11 +30,8 @@ func (l *launcher) relocate(i int) error {
 	if settings.Store != filepath.Join(old, storeDir(i)) || settings.Record != filepath.Join(old, recordFile) || !filepath.IsAbs(old) || same(old, dir) {
 		return nil // it was not moved, or somebody has set other places
 	}
-	replacePaths(&all, old, dir)
-	if b, err = yaml.Marshal(&all); err != nil {
-		return fmt.Errorf("encode the configuration of node-%d: %w", i, err)
-	}
-	return l.folder.write(configFile(i), b, 0o600)
+	replacePaths(all, old, dir)
+	return l.writeConfig(i, all)
 }
 
 // same says whether two paths lead to the same folder.

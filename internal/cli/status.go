@@ -25,12 +25,15 @@ type statusView struct {
 	Remedy  string       `json:"remedy,omitempty"`
 	Nodes   []nodeView   `json:"nodes"`
 	Streams []streamView `json:"streams"`
+	// AddContext is the command that lets the first admin talk on the bus.
+	AddContext string `json:"addContext,omitempty"`
 }
 
 type nodeView struct {
 	Place   string `json:"place"`
 	Control string `json:"control"`
 	Client  string `json:"client,omitempty"`
+	API     string `json:"api,omitempty"`
 	Phase   string `json:"phase"`
 	Server  string `json:"server,omitempty"`
 	// Role is leader, member, joining or none, as the meta leader lists it.
@@ -52,7 +55,7 @@ type streamView struct {
 }
 
 func view(o observation) statusView {
-	v := statusView{Name: o.inv.Name, ClusterID: o.inv.ClusterID, Wished: o.inv.Replicas, Nodes: []nodeView{}, Streams: []streamView{}}
+	v := statusView{Name: o.inv.Name, ClusterID: o.inv.ClusterID, Wished: o.inv.Replicas, Nodes: []nodeView{}, Streams: []streamView{}, AddContext: o.inv.addContext()}
 	step := o.next()
 	v.Reason, v.Remedy = step.Reason, step.Remedy
 	switch {
@@ -87,7 +90,7 @@ func view(o observation) statusView {
 
 func viewNode(o observation, i int) nodeView {
 	p := o.inv.Places[i]
-	n := nodeView{Place: fmt.Sprintf("node-%d", i), Control: p.Control, Phase: "stopped", Role: "none", DiskID: p.DiskID}
+	n := nodeView{Place: fmt.Sprintf("node-%d", i), Control: p.Control, API: p.API, Phase: "stopped", Role: "none", DiskID: p.DiskID}
 	if p.Local == nil || o.seen.Places[i].Started {
 		n.Phase = "silent"
 	}
@@ -142,5 +145,8 @@ func (v statusView) print(w io.Writer) {
 	}
 	if slices.Contains([]string{"working", "waiting"}, v.State) {
 		fmt.Fprintln(w, "  unibus cluster start carries on")
+	}
+	if v.AddContext != "" {
+		fmt.Fprintf(w, "To talk on it, tell unibus where it is:\n  %s\n", v.AddContext)
 	}
 }

@@ -67,3 +67,11 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+func TestWord(t *testing.T) {
+	for text, want := range map[string]string{"/home/ann/bin/unibus": "/home/ann/bin/unibus", "/my bus/it's": `'/my bus/it'\''s'`, "": "''", "a$b": "'a$b'"} {
+		if got := Word(text); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

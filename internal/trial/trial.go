@@ -17,6 +17,7 @@ import (
 
 	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/contexts"
 	"github.com/unibus/unibus/internal/file"
 )
@@ -167,23 +168,13 @@ func (t *Trial) remember(ctx context.Context, admin *client.API, c contexts.Cont
 	}
 	if err != nil {
 		path = filepath.Join(t.dir, "contexts.json")
-		before = contexts.EnvFile + "=" + quote(path) + " "
+		before = contexts.EnvFile + "=" + console.Word(path) + " "
 		if err := contexts.Update(ctx, path, add); err != nil {
 			return nil, err
 		}
 	}
-	line := before + quote(unibus) + " chat " + Room + " --context "
+	line := before + console.Word(unibus) + " chat " + Room + " --context "
 	return []string{line + Admin, line + Guest}, nil
-}
-
-// quote makes one word of a path for a shell.
-func quote(path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._-+", r)
-	}) {
-		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-	}
-	return path
 }
 
 // Tell says how to talk on a node that is furnished.

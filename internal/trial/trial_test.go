@@ -39,11 +39,3 @@ func TestKeysStay(t *testing.T) {
 		t.Error("a key that others may read is taken")
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for path, want := range map[string]string{"/home/ann/bin/unibus": "/home/ann/bin/unibus", "/my bus/it's": `'/my bus/it'\''s'`} {
-		if got := quote(path); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-	}
-}
