@@ -90,3 +90,26 @@ func TestFindingWithoutRemedy(t *testing.T) {
 		}
 	}
 }
+
+func TestFields(t *testing.T) {
+	got := fields(mustParse(t, `package p
+const Most = "most"
+type In struct {
+	// A is the first
+	// letter.
+	A int `+"`json:\"a,omitempty\"`"+`
+}
+type Out struct {
+	In
+	Elsewhere
+	// B and Bee are Letters, at Most, and one of the Code constants.
+	B int `+"`json:\"b\" x:\"y\"`"+`
+	Bee int `+"`json:\"c\"`"+`
+	D int
+}
+type No int`))
+	want := map[string]map[string]string{"In": {"a": "The first letter."}, "Out": {"a": "The first letter.", "b": "`b` and `c` are Letters, at `most`, and one of the [codes](errors.md#codes).", "c": ""}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}

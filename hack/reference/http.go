@@ -32,6 +32,11 @@ A node serves it on ` + "`--api-port`" + `, off loopback with TLS by ` + "`--tls
 ## Who asks
 
 The caller proves itself with a JSON Web Token that it signs with its own nkey: ` + "`Authorization: Bearer TOKEN`" + `. No key ever reaches a node.
+` + "[`unibus token`](cli.md#unibus-token)" + ` makes one:
+
+` + "```text" + `
+curl --cacert ca.crt --header "Authorization: Bearer $(unibus token)" https://bus.example:8223/v1/rooms
+` + "```" + `
 
 - The header is ` + "`{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}`" + `, and nothing else.
 - ` + "`sub`" + ` is the public nkey (` + "`U...`" + `), which verifies the signature; ` + "`aud`" + ` is the ` + "`id`" + ` that ` + "`GET /v1/cluster`" + ` tells.
@@ -149,19 +154,29 @@ func writeHTTP(root string) error {
 			d.Paths[p][method].write(&out, method, p)
 		}
 	}
-	out.WriteString("\n## Types\n")
+	contract, err := parse(filepath.Join(root, contractDir))
+	if err != nil {
+		return err
+	}
+	out.WriteString("\n## Types\n\n[Users and rooms](rooms.md#classes) says more of roles and classes.\n")
+	abouts := fields(contract)
 	for _, name := range slices.Sorted(maps.Keys(d.Components.Schemas)) {
-		s := d.Components.Schemas[name]
-		fmt.Fprintf(&out, "\n### %s\n\n| field | type | |\n|---|---|---|\n", name)
-		for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
-			may := "may be absent"
-			if slices.Contains(s.Required, field) {
-				may = ""
-			}
-			fmt.Fprintf(&out, "| `%s` | %s | %s |\n", field, s.Properties[field], may)
+		if about, ours := abouts[name]; ours { // the framework has types of its own, which nothing answers
+			d.Components.Schemas[name].write(&out, name, about)
 		}
 	}
 	return os.WriteFile(filepath.Join(root, "docs", "http.md"), []byte(out.String()), 0o644)
+}
+
+func (s apiSchema) write(out *strings.Builder, name string, about map[string]string) {
+	fmt.Fprintf(out, "\n### %s\n\n| field | type | |\n|---|---|---|\n", name)
+	for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
+		says := about[field]
+		if !slices.Contains(s.Required, field) {
+			says = strings.TrimSpace(says + " May be absent.")
+		}
+		fmt.Fprintf(out, "| `%s` | %s | %s |\n", field, s.Properties[field], says)
+	}
 }
 
 func rank(method string) int { return slices.Index([]string{"get", "put", "post", "delete"}, method) }
