@@ -108,6 +108,10 @@ pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run 
 fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)
 	hack/fuzz.sh $(FUZZTIME)
 
+.PHONY: first-message
+first-message: ## Tell the minutes from a clean clone, with nothing downloaded or built, to the first message of the README
+	DOCS_FIRST=$(CURDIR) $(GO) test -count=1 -timeout 1h -v -run TestFirstMessage ./hack/docs
+
 .PHONY: docs-long
 docs-long: ## Run the command blocks of the documentation that take long or need root (make test runs the others)
 	DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs

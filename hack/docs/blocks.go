@@ -9,9 +9,10 @@ import (
 
 // Tags of command blocks.
 const (
-	tagCI   = "ci"
-	tagLong = "long"
-	tagE2E  = "e2e" // run by internal/e2e, which has nodes and users for it
+	tagCI    = "ci"
+	tagLong  = "long"
+	tagServe = "serve" // goes on beside the blocks after it
+	tagE2E   = "e2e"   // run by internal/e2e, which has nodes and users for it
 )
 
 // block is one fenced block of commands.
@@ -35,8 +36,8 @@ func blocks(markdown string) ([]block, error) {
 			if commands = lang == "sh" || lang == "bash" || lang == "console"; !commands {
 				continue
 			}
-			if tag != tagCI && tag != tagLong && tag != tagE2E {
-				return nil, fmt.Errorf("line %d: a block of commands is tagged %q, want %q, %q or %q after the language", i+1, tag, tagCI, tagLong, tagE2E)
+			if tag != tagCI && tag != tagLong && tag != tagServe && tag != tagE2E {
+				return nil, fmt.Errorf("line %d: a block of commands is tagged %q, want %q, %q, %q or %q after the language", i+1, tag, tagCI, tagLong, tagServe, tagE2E)
 			}
 			found = append(found, block{line: i + 2, tag: tag})
 		case fence != "" && mark == fence:

@@ -3,15 +3,12 @@
 package docs
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -65,9 +62,9 @@ func TestBlocks(t *testing.T) {
 
 // TestCommandBlocks runs what the documents tell people to type.
 func TestCommandBlocks(t *testing.T) {
-	tag, limit := tagCI, 10*time.Minute
+	tags, limit := []string{tagCI, tagServe}, 10*time.Minute
 	if os.Getenv("DOCS_LONG") != "" {
-		tag, limit = tagLong, 2*time.Hour
+		tags, limit = []string{tagLong}, 2*time.Hour
 	}
 	bin := mustBuild(t)
 	for _, file := range mustDocuments(t) {
@@ -76,14 +73,18 @@ func TestCommandBlocks(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		bs = slices.DeleteFunc(bs, func(b block) bool { return b.tag != tag })
+		bs = slices.DeleteFunc(bs, func(b block) bool { return !slices.Contains(tags, b.tag) })
 		if len(bs) == 0 {
 			continue
 		}
 		t.Run(file, func(t *testing.T) {
 			dir := mustCopy(t, bin)
 			for _, b := range bs {
-				expectRuns(t, dir, fmt.Sprintf("%s:%d", file, b.line), b.text, limit)
+				run := expectRuns
+				if b.tag == tagServe {
+					run = expectServes
+				}
+				run(t, dir, fmt.Sprintf("%s:%d", file, b.line), b.text, limit)
 			}
 		})
 	}
@@ -141,20 +142,4 @@ func stopClusters(t *testing.T, dir string) {
 	if err != nil {
 		t.Errorf("stop what the documents started: %v", err)
 	}
-}
-
-func expectRuns(t *testing.T, dir, name, text string, limit time.Duration) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second // a node that goes on in the background may hold the pipe
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.CombinedOutput()
-	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // what is left of it; usually nothing
-	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		t.Fatalf("%s: %v\n%s\n%s", name, err, text, out)
-	}
-	t.Logf("%s:\n%s", name, out)
 }

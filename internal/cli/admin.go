@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,7 +57,7 @@ func (inv inventory) addContext() string {
 	api := ""
 	for _, p := range inv.Places[:min(inv.Size, len(inv.Places))] {
 		if p.API != "" && p.Client != "" {
-			servers, api = append(servers, p.Client), p.API
+			servers, api = append(servers, p.Client), cmp.Or(api, p.API)
 		}
 	}
 	if len(inv.Admins) == 0 || api == "" {

@@ -37,6 +37,9 @@ func TestAdmin(t *testing.T) {
 	if out := unibus(l.bin.Unibus + " user list -o json"); !strings.Contains(out, `"admin": true`) {
 		t.Errorf("users: %s", out)
 	}
+	if r.Status.Nodes[0].Process == 0 {
+		t.Error("the node has no process")
+	}
 	if _, table, _ := l.run("status"); !strings.Contains(table, r.Status.AddContext+"\n") {
 		t.Errorf("the status does not say how to talk on it:\n%s", table)
 	}

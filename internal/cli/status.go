@@ -42,6 +42,8 @@ type nodeView struct {
 	Mark   string `json:"mark,omitempty"`
 	DiskID string `json:"diskID,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Process is the id of a process of this machine that runs.
+	Process int `json:"process,omitempty"`
 }
 
 type streamView struct {
@@ -94,6 +96,9 @@ func viewNode(o observation, i int) nodeView {
 	if p.Local == nil || o.seen.Places[i].Started {
 		n.Phase = "silent"
 	}
+	if p.Local != nil && o.seen.Places[i].Started {
+		n.Process = p.Local.PID
+	}
 	if s := o.nodes[i]; s != nil {
 		n.Client, n.Phase, n.Server, n.Mark, n.DiskID, n.Reason = s.ClientURL, string(s.Phase), s.ServerName, s.Mark, s.DiskID, s.Reason
 	}
@@ -119,9 +124,13 @@ func viewNode(o observation, i int) nodeView {
 
 func (v statusView) print(w io.Writer) {
 	fmt.Fprintf(w, "Cluster %s: %d of %s, leader %s\n", v.Name, v.Members, console.Count(uint64(v.Wished), "member"), console.Dash(v.Leader))
-	rows := [][]string{{"NODE", "SERVER", "PHASE", "ROLE", "RECORD", "MARK", "CLIENTS AT", "CONTROL"}}
+	rows := [][]string{{"NODE", "SERVER", "PHASE", "ROLE", "RECORD", "MARK", "CLIENTS AT", "CONTROL", "PROCESS"}}
 	for _, n := range v.Nodes {
-		rows = append(rows, []string{n.Place, console.Dash(n.Server), n.Phase, n.Role, console.Dash(n.Record), console.Dash(n.Mark), console.Dash(n.Client), n.Control})
+		process := "-"
+		if n.Process > 0 {
+			process = fmt.Sprint(n.Process)
+		}
+		rows = append(rows, []string{n.Place, console.Dash(n.Server), n.Phase, n.Role, console.Dash(n.Record), console.Dash(n.Mark), console.Dash(n.Client), n.Control, process})
 	}
 	console.Table(w, rows...)
 	if len(v.Streams) > 0 {
