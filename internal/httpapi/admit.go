@@ -52,7 +52,7 @@ func (a *API) serveUser(w http.ResponseWriter, r *http.Request, method, route st
 	// What is in flight is known before the directory is asked: a removal that the answer leaves out ends it.
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	f, refused := a.flights.begin(user, cancel)
+	f, refused := a.flights.begin(user, guestOf(r.Context()), cancel)
 	if refused != nil {
 		refused.writeTo(w)
 		return

@@ -127,7 +127,7 @@ func (a *API) Serve(b Backend) (stop func()) {
 	}
 }
 
-// Changed ends what is in flight of users who are no longer on the allowlist, and what follows a room for who has left it. Users are
+// Changed ends what is in flight of users who are no longer on the allowlist, and what reads or follows a room for who has left it. Users are
 // Ed25519 keys as hexadecimal digits. Call it after the directory knows.
 func (a *API) Changed(users []string) {
 	for _, hex := range users {

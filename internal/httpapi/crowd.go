@@ -140,10 +140,16 @@ func connContext(ctx context.Context, conn net.Conn) context.Context {
 	return ctx
 }
 
+// guestOf is the connection of a request, nil where no crowd is.
+func guestOf(ctx context.Context) *guest {
+	g, _ := ctx.Value(guestKey{}).(*guest)
+	return g
+}
+
 // busy keeps a request's connection while a user is served on it, until the returned function is called.
 func busy(ctx context.Context) (done func()) {
-	g, ok := ctx.Value(guestKey{}).(*guest)
-	if !ok {
+	g := guestOf(ctx)
+	if g == nil {
 		return func() {}
 	}
 	g.crowd.mu.Lock()

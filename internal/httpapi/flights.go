@@ -15,8 +15,23 @@ import (
 type flight struct {
 	user, hex string
 	cancel    context.CancelCauseFunc
+	guest     *guest // the connection that it came on; nil where no crowd is
 	timer     *time.Timer
-	room      atomic.Pointer[string] // the id of the room that it follows, nil for none
+	room      atomic.Pointer[string] // the id of the room that it reads or follows, nil for none
+	follows   bool                   // guarded by the lock of flights, as is last
+	last      *time.Timer            // closes the connection
+}
+
+// farewell is how long a flight that is ended may take to say why. Who does not read would keep it for much longer, and get what is written
+// to it by then.
+const farewell = time.Second
+
+// stop ends a flight. The lock is held.
+func (f *flight) stop(why *failure) {
+	f.cancel(why)
+	if f.guest != nil && f.last == nil {
+		f.last = time.AfterFunc(farewell, func() { f.guest.Conn.Close() }) // not through TLS, whose own farewell waits for who does not read
+	}
 }
 
 // flights are all requests that are being answered, by user, so that a removal ends them.
@@ -29,12 +44,12 @@ type flights struct {
 // mostInFlight is how many requests of one user are answered at a time, so that nobody takes all connections.
 const mostInFlight = 64
 
-func (fs *flights) begin(user string, cancel context.CancelCauseFunc) (*flight, *failure) {
+func (fs *flights) begin(user string, g *guest, cancel context.CancelCauseFunc) (*flight, *failure) {
 	hex, err := v1.UserHex(user)
 	if err != nil {
 		return nil, fail(v1.CodeToken, errForm.Error())
 	}
-	f := &flight{user: user, hex: hex, cancel: cancel}
+	f := &flight{user: user, hex: hex, guest: g, cancel: cancel}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if len(fs.byUser[hex]) >= mostInFlight {
@@ -53,18 +68,21 @@ func (fs *flights) end(f *flight) {
 	if delete(fs.byUser[f.hex], f); len(fs.byUser[f.hex]) == 0 {
 		delete(fs.byUser, f.hex)
 	}
-	if f.room.Load() != nil {
+	if f.follows {
 		fs.followers--
+	}
+	if f.last != nil {
+		f.last.Stop()
 	}
 }
 
-// follow makes a flight one that follows a room, without a bound of time. It is refused when there are as many as there may be.
-func (fs *flights) follow(f *flight, room string, l Limits) *failure {
+// follow makes a flight one that follows its room, without a bound of time. It is refused when there are as many as there may be.
+func (fs *flights) follow(f *flight, l Limits) *failure {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	own := 0
 	for other := range fs.byUser[f.hex] {
-		if other.room.Load() != nil {
+		if other.follows {
 			own++
 		}
 	}
@@ -75,7 +93,7 @@ func (fs *flights) follow(f *flight, room string, l Limits) *failure {
 		return fail(v1.CodeUnavailable, "the node has as many followers as it takes: ask another, or try again later")
 	}
 	fs.followers++
-	f.room.Store(&room)
+	f.follows = true
 	f.timer.Stop()
 	return nil
 }
@@ -86,7 +104,7 @@ func (fs *flights) review(hex string, judge func(*flight) *failure) {
 	defer fs.mu.Unlock()
 	for f := range fs.byUser[hex] {
 		if why := judge(f); why != nil {
-			f.cancel(why)
+			f.stop(why)
 		}
 	}
 }
@@ -96,7 +114,7 @@ func (fs *flights) endAll(why *failure) {
 	defer fs.mu.Unlock()
 	for _, all := range fs.byUser {
 		for f := range all {
-			f.cancel(why)
+			f.stop(why)
 		}
 	}
 }

@@ -64,6 +64,11 @@ func (a *API) readMessages(ctx context.Context, c *caller, in *readMessages) (*a
 	if err != nil {
 		return nil, err
 	}
+	c.room.Store(&r.ID)
+	// From here on whoever leaves is told; who has left before is seen now.
+	if _, _, in := a.c.Directory.Role(c.Key, r.ID); !in {
+		return nil, membership.ErrNotFound
+	}
 	if in.follows() {
 		return a.follow(ctx, c, r, in)
 	}
@@ -89,12 +94,8 @@ func (a *API) follow(ctx context.Context, c *caller, r v1.Room, in *readMessages
 		}
 		q = v1.HistoryRequest{From: id + 1, AtLeast: q.AtLeast}
 	}
-	if refused := a.flights.follow(c.flight, r.ID, a.c.Limits); refused != nil {
+	if refused := a.flights.follow(c.flight, a.c.Limits); refused != nil {
 		return nil, refused
-	}
-	// From here on whoever leaves is told; who has left before is seen now.
-	if _, err := a.inside(c, in.Room, membership.ReadMessages); err != nil {
-		return nil, err
 	}
 	f := &follower{api: a, caller: c, room: r}
 	if err := f.begin(ctx, q); err != nil {
