@@ -82,6 +82,9 @@ type change[T any] struct {
 func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, err error) {
 	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
 	for range attempts {
+		if err = context.Cause(ctx); err != nil {
+			break
+		}
 		var is, settled bool
 		if r, is, settled, err = c.look(ctx); settled {
 			break
@@ -90,7 +93,7 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 			if err = a.begin(ctx); err != nil {
 				break
 			}
-			r, err = c.write(ctx, r)
+			r, err = c.complete(ctx, r)
 		}
 		// Somebody else came in between: what that was is read anew. A name that another has stays so.
 		if again := errors.Is(err, membership.ErrConflict) || errors.Is(err, membership.ErrExists) && !is && c.appeared(ctx); !again {
@@ -103,6 +106,13 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 		await(ctx, func() bool { return c.seen(r.Value) })
 	}
 	return r, made, err
+}
+
+// complete writes, to the end, also when who asked goes away meanwhile: who removes itself is gone after the first step.
+func (c change[T]) complete(ctx context.Context, r membership.Record[T]) (membership.Record[T], error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.api.c.Limits.RequestTimeout)
+	defer cancel()
+	return c.write(ctx, r)
 }
 
 // look reads the record, and says whether that settles the request: it is what is wanted already, or not what the caller rests on. Then a
@@ -195,11 +205,12 @@ func (a *audited) end(ctx context.Context, err error) {
 	if a.entry == nil {
 		return
 	}
+	ctx = context.WithoutCancel(ctx)
 	outcome := v1.OutcomeOK
 	if err != nil {
 		outcome = problemOf(ctx, err).Code
 	}
-	if err := a.caller.back.Audit.End(context.WithoutCancel(ctx), *a.entry, outcome); err != nil {
+	if err := a.caller.back.Audit.End(ctx, *a.entry, outcome); err != nil {
 		a.api.log.Error("the outcome of a change is not in the audit", "action", a.action, "outcome", outcome, "error", err)
 	}
 }

@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // hooked is a JetStream on which something else may come of a write: what publish does with it.
@@ -80,5 +82,33 @@ func TestWhatIsNotSettledIsReadAnew(t *testing.T) {
 	root.do("PUT", pathOf(ann), v1.PutUser{Name: "ann", Admin: true}).expect(t, 200, "")
 	if u := b.must(b.store.GetUser(t.Context(), ann.key)).(membership.Record[v1.User]); !done.Load() || !u.Value.Admin {
 		t.Errorf("ann is %+v", u.Value)
+	}
+}
+
+// Who removes itself is gone with the first step. The others are made all the same: its rooms, its name and the outcome in the audit.
+func TestARemovalOfOneselfIsCompleted(t *testing.T) {
+	b := newBus(t, nil)
+	root, ann := b.user("root", true), b.user("ann", true)
+	b.room("red", "", map[*user]v1.Role{ann: v1.RoleMember, root: v1.RoleAdmin})
+	hex := b.must(v1.UserHex(ann.key)).(string)
+	var seen atomic.Bool
+	b.hook(func(ctx context.Context, m *nats.Msg, write func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
+		if strings.Contains(m.Subject, v1.BucketMembers) {
+			seen.Store(natstest.Until(natstest.Patience, func() bool { return !b.dir.IsListed(hex) }))
+			b.api.Changed([]string{hex})
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return write()
+	})
+	ann.do("DELETE", pathOf(ann), nil).expect(t, 204, "")
+	if p := decode[v1.Members](t, root.do("GET", v1.PathRooms+"/red/members", nil)); len(p.Members) != 1 || !seen.Load() {
+		t.Errorf("members: %+v", p)
+	}
+	root.do("PUT", pathOf(b.stranger("ann")), v1.PutUser{Name: "ann"}).expect(t, 201, "")
+	audit := decode[v1.Audit](t, root.do("GET", v1.PathAudit, nil).expect(t, 200, "")).Entries
+	if n := len(audit); n != 4 || audit[2].Outcome != v1.OutcomeOK || audit[2].Who != ann.key {
+		t.Errorf("audit: %+v", audit)
 	}
 }
