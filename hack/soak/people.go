@@ -55,7 +55,11 @@ func (s *soak) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.crowd.Verify(ctx)
+	if err := s.crowd.Verify(ctx); err != nil {
+		return err
+	}
+	s.library, err = s.openLibrary(ctx)
+	return err
 }
 
 // calm leaves the cluster alone for a while and judges what users then see. It needs time that is what it says.
@@ -102,7 +106,7 @@ func (s *soak) hearCrowd(ctx context.Context) error {
 	if s.crowd == nil {
 		return nil
 	}
-	if err := s.crowd.Verify(ctx); err != nil {
+	if err := errors.Join(s.crowd.Verify(ctx), s.library.verify(ctx, s)); err != nil {
 		return err
 	}
 	return s.pleased()
@@ -115,7 +119,7 @@ func (s *soak) disband(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
 	defer cancel()
-	err := s.crowd.Finish(ctx)
+	err := s.crowd.Finish(ctx) // what the library was told has been judged
 	s.dissolve()
 	return errors.Join(err, s.pleased())
 }
@@ -123,16 +127,22 @@ func (s *soak) disband(ctx context.Context) error {
 // dissolve ends the users and keeps what they found.
 func (s *soak) dissolve() {
 	s.crowd.Close()
+	if s.library != nil {
+		s.library.close()
+	}
 	all := s.findings()
-	s.sums.Lost, s.sums.Duplicated = s.sums.Lost+s.crowd.Findings().Lost, s.sums.Duplicated+s.crowd.Findings().Duplicated
-	s.crowd, s.people = nil, all
+	s.sums.Lost, s.sums.Duplicated = s.sums.Lost+all.Lost-s.people.Lost, s.sums.Duplicated+all.Duplicated-s.people.Duplicated
+	s.crowd, s.library, s.people = nil, nil, all
 }
 
-// findings are those of all crowds.
+// findings are those of all crowds, and of those who use the client library.
 func (s *soak) findings() crowd.Findings {
 	all := s.people
 	if s.crowd != nil {
 		all.Add(s.crowd.Findings())
+	}
+	if s.library != nil {
+		all.Add(s.library.findings())
 	}
 	return all
 }

@@ -90,12 +90,13 @@ type soak struct {
 	people crowd.Findings // of crowds that are finished
 	reads  load.Reads
 
-	bus   *bus.Bus // nil before the first round
-	work  []*work
-	crowd *crowd.Crowd // nil while there are no users
-	lives int          // clusters so far
-	size  int          // that the cluster has
-	wish  int          // that it has at the end of the step under way
+	bus     *bus.Bus // nil before the first round
+	work    []*work
+	crowd   *crowd.Crowd // nil while there are no users
+	library *library     // nil as well, and before it is open
+	lives   int          // clusters so far
+	size    int          // that the cluster has
+	wish    int          // that it has at the end of the step under way
 
 	mended chan error // what is measured since a heal; nil when nothing is
 

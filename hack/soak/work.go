@@ -64,6 +64,9 @@ func (s *soak) spread() error {
 	if s.crowd != nil {
 		s.crowd.Spread()
 	}
+	if s.library != nil {
+		s.library.spread()
+	}
 	writers, readers := s.connector(), s.connector()
 	for _, w := range s.work {
 		if w.writers != nil {
