@@ -93,7 +93,7 @@ type API struct {
 	flights flights
 	users   *rates
 	anyone  *rates
-	pages   chan struct{} // held by who reads a page of history: each takes some MiB of memory
+	pages   *places
 }
 
 // New returns an API that refuses all with code "unavailable" until it has a Backend. It fails when a required field is missing.
@@ -111,7 +111,7 @@ func New(c Config) (*API, error) {
 		c.Answered = func(string, string, int) {}
 	}
 	c.Limits = c.Limits.withDefaults()
-	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: make(chan struct{}, 8),
+	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(),
 		flights: flights{byUser: map[string]map[*flight]struct{}{}},
 		users:   newRates(c.Limits.UserRate, 2), anyone: newRates(c.Limits.AddressRate, 4)}
 	a.describe()

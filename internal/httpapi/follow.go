@@ -46,7 +46,7 @@ func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
 	if now {
 		q.Last = 1 // which is not sent, but says where the room is
 	}
-	list, end, err := f.api.history(ctx, f.caller, f.room.ID, q)
+	list, end, err := f.api.history(ctx, f.caller, f.room, q)
 	if err != nil {
 		f.stop()
 		return err
@@ -175,7 +175,7 @@ func (f *follower) beat(ctx context.Context) error {
 // catchUp sends what the history has after what was seen, and is at least up to a sequence of the room.
 func (f *follower) catchUp(ctx context.Context, atLeast uint64) error {
 	for {
-		list, end, err := f.api.history(ctx, f.caller, f.room.ID, v1.HistoryRequest{From: f.seen + 1, AtLeast: atLeast})
+		list, end, err := f.api.history(ctx, f.caller, f.room, v1.HistoryRequest{From: f.seen + 1, AtLeast: atLeast})
 		if err != nil {
 			return err
 		}

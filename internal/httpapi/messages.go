@@ -114,14 +114,13 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*pos
 }
 
 // history reads a page.
-func (a *API) history(ctx context.Context, c *caller, room string, q v1.HistoryRequest) ([]v1.Message, v1.HistoryAnswer, error) {
+func (a *API) history(ctx context.Context, c *caller, room v1.Room, q v1.HistoryRequest) ([]v1.Message, v1.HistoryAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.c.Limits.RequestTimeout) // a follower has none of its own, and an answer may be lost
 	defer cancel()
-	select {
-	case a.pages <- struct{}{}:
-		defer func() { <-a.pages }()
-		return c.back.Rooms.Page(ctx, c.Key, room, q)
-	case <-ctx.Done():
-		return nil, v1.HistoryAnswer{}, ctx.Err()
+	leave, err := a.pages.enter(ctx, room.Class)
+	if err != nil {
+		return nil, v1.HistoryAnswer{}, err
 	}
+	defer leave()
+	return c.back.Rooms.Page(ctx, c.Key, room.ID, q)
 }

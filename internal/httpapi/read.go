@@ -72,7 +72,7 @@ func (a *API) readMessages(ctx context.Context, c *caller, in *readMessages) (*a
 	if in.follows() {
 		return a.follow(ctx, c, r, in)
 	}
-	list, end, err := a.history(ctx, c, r.ID, in.request())
+	list, end, err := a.history(ctx, c, r, in.request())
 	if err != nil {
 		return nil, err
 	}
