@@ -39,7 +39,7 @@ func callerOf(ctx context.Context) *caller {
 }
 
 func errAddressRate() *failure {
-	return fail(v1.CodeRate, "too many requests without a good token come from your address: try again later")
+	return fail(v1.CodeRate, "too many requests without the token of a user come from your address: try again later")
 }
 
 // serveUser answers a request that takes a token.
@@ -93,13 +93,14 @@ func (a *API) authenticate(r *http.Request) (user string, refused *failure) {
 		return "", fail(v1.CodeUnavailable, "the node has not joined a cluster yet: try again later")
 	}
 	user, err := verifyToken(r.Header.Get("Authorization"), id, a.c.Now)
-	if err != nil && !a.anyone.take(addressOf(r), now) {
+	_, listed := a.c.Directory.User(user) // anybody can make keys, and sign with them
+	if !listed && !a.anyone.take(addressOf(r), now) {
 		return "", errAddressRate()
 	}
 	if err != nil {
 		return "", fail(v1.CodeToken, err.Error())
 	}
-	if !a.users.take(user, now) {
+	if listed && !a.users.take(user, now) {
 		return "", fail(v1.CodeRate, "you make more requests a second than one user may: try again later")
 	}
 	return user, nil

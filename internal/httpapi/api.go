@@ -43,8 +43,8 @@ type Limits struct {
 	Followers, FollowersOfUser int
 	// UserRate is how many requests a second one user may make, with bursts of twice as many, 50 by default.
 	UserRate float64
-	// AddressRate is how many requests a second without a good token are answered to one address (IPv6: one /64), with bursts of four
-	// times as many, 50 by default. Those with one are never refused for it: many users may come from one address.
+	// AddressRate is how many requests a second without the good token of a user are answered to one address (IPv6: one /64), with bursts
+	// of four times as many, 50 by default. Those with one are never refused for it: many users may come from one address.
 	AddressRate float64
 	// HeaderTimeout is how long the header of a request may take to come, 5 s by default, and ReadTimeout header and body together,
 	// 10 s by default.

@@ -140,9 +140,14 @@ func TestRates(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	ann.do("GET", v1.PathClasses, nil).expect(t, 200, "")
-	// Whoever has no good token spends what its address has; who has one spends nothing of it.
-	for range 8 {
+	// Whoever has no good token, or a new key for each, spends what its address has; users spend nothing of it.
+	for range 4 {
 		b.do("GET", v1.PathClasses, nil, "Authorization", bearer+"x").expect(t, 401, v1.CodeToken)
+		b.stranger("eve").do("GET", v1.PathClasses, nil).expect(t, 401, v1.CodeToken)
+	}
+	b.stranger("eve").do("GET", v1.PathClasses, nil).expect(t, 429, v1.CodeRate)
+	if n := len(b.api.users.entries); n != 2 {
+		t.Errorf("%d keys are remembered", n)
 	}
 	b.do("GET", v1.PathClasses, nil).expect(t, 429, v1.CodeRate)
 	ann.do("GET", v1.PathClasses, nil).expect(t, 200, "")
