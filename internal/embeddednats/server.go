@@ -57,6 +57,7 @@ func Probe(ctx context.Context, cfg ServerConfig) (*Server, error) {
 
 // start starts a server with a prepared configuration.
 func start(ctx context.Context, cfg ServerConfig, more func(*server.Options)) (*Server, error) {
+	ballast()
 	o, err := cfg.options()
 	if err != nil {
 		return nil, err
