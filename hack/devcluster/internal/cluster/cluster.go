@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster brings clusters up and down: what runs on which machine, with which keys and files.
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/build"
+	"github.com/unibus/unibus/hack/devcluster/internal/network"
+	"github.com/unibus/unibus/hack/devcluster/internal/progress"
+)
+
+// ErrNotUp is returned by what needs a cluster that is up.
+var ErrNotUp = errors.New("the cluster is not up")
+
+// Cluster is one cluster: all that it has on disk is in its folder, and all that it runs is in its cgroup.
+type Cluster struct {
+	Name string
+	// Dir is gone when the cluster is down.
+	Dir      string
+	Tools    build.Tools
+	Progress *progress.Reporter
+	Config   Config
+
+	lock string
+}
+
+// Config is what a cluster was brought up with, kept in its folder.
+type Config struct {
+	Nodes       int           `json:"nodes"`
+	Port        int           `json:"port"` // of the API server, on the loopback of the host
+	CertManager bool          `json:"certManager"`
+	Cuts        []network.Cut `json:"cuts,omitempty"`
+	// Complete is set when the cluster has been up: what comes before it may be of any state.
+	Complete bool `json:"complete"`
+}
+
+var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$`)
+
+// Open returns the cluster of a name, up or not, below the folder of the cache.
+func Open(cache, name string) (*Cluster, error) {
+	if !names.MatchString(name) {
+		return nil, fmt.Errorf("name %q: use 1 to 20 of a-z, 0-9 and -", name)
+	}
+	// Machines have these to themselves: a cluster that is in one of them would hide from its own nodes.
+	for _, hidden := range []string{"/run/", "/var/lib/", "/var/log/", "/var/run/"} {
+		if strings.HasPrefix(cache+"/", hidden) {
+			return nil, fmt.Errorf("the cache %s is below %s: set XDG_CACHE_HOME to a folder elsewhere", cache, hidden)
+		}
+	}
+	c := &Cluster{Name: name, Dir: filepath.Join(cache, "run", name), lock: filepath.Join(cache, name+".lock")}
+	text, err := os.ReadFile(c.path("config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A file that was not written to its end is that of a cluster that is not complete.
+	_ = json.Unmarshal(text, &c.Config)
+	return c, nil
+}
+
+// List returns the names of all clusters that have a folder.
+func List(cache string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(cache, "run"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all, nil
+}
+
+// NeedUp returns ErrNotUp, with the remedy, for a cluster that has not been brought up.
+func (c *Cluster) NeedUp() error {
+	if c.Config.Complete {
+		return nil
+	}
+	return fmt.Errorf("cluster %q: %w: run devcluster up --name %s", c.Name, ErrNotUp, c.Name)
+}
+
+// Kubeconfig is the file by which its owner reaches the cluster.
+func (c *Cluster) Kubeconfig() string { return c.path("kubeconfig") }
+
+// Front is the socket by which faults of the API server are set.
+func (c *Cluster) Front() string { return c.path("front.sock") }
+
+func (c *Cluster) path(parts ...string) string {
+	return filepath.Join(append([]string{c.Dir}, parts...)...)
+}
+
+// cgroup is that of the whole cluster; its machines are below it.
+func (c *Cluster) cgroup() string { return "devcluster." + c.Name }
+
+func (c *Cluster) save() error {
+	text, err := json.MarshalIndent(c.Config, "", "  ")
+	if err != nil {
+		return err
+	}
+	return write(c.path("config.json"), string(text))
+}
+
+// write writes a file whole or not at all.
+func write(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (c *Cluster) cache() string { return filepath.Dir(c.lock) }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/machine"
+	"github.com/unibus/unibus/hack/devcluster/internal/volumes"
+)
+
+// Down removes all there is of the cluster, whatever state it is in.
+func (c *Cluster) Down(ctx context.Context) error {
+	release, err := c.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.step("down", "end processes, remove the cluster's folder", func() error { return c.remove(ctx) })
+}
+
+// remove ends the room, and with it all that was started in it.
+func (c *Cluster) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := c.kill(ctx); err != nil {
+		return err
+	}
+	if err := volumes.Clean(c.path("volumes")); err != nil {
+		return err
+	}
+	if err := unmountBelow(c.Dir); err != nil {
+		return err
+	}
+	// A cgroup is busy for a moment after its last process.
+	if err := poll(ctx, func() error { return machine.RemoveCgroup(c.cgroup()) }); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(c.Dir); err != nil {
+		return err
+	}
+	os.Remove(filepath.Dir(c.Dir)) // if this was the last cluster
+	return nil
+}
+
+// kill kills the init of the room, which takes all with it, and whatever is left in the cgroup of the cluster. It
+// returns when all are gone.
+func (c *Cluster) kill(ctx context.Context) error {
+	return poll(ctx, func() error {
+		pids := machine.Members(c.cgroup())
+		if pid := machine.Find(c.path(room)); pid != 0 {
+			pids = append([]int{pid}, pids...)
+		}
+		if len(pids) == 0 {
+			return nil
+		}
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("kill process %d: %w", pid, err)
+			}
+		}
+		return fmt.Errorf("processes %v don't end", pids)
+	})
+}
+
+// unmountBelow unmounts what is mounted at or below dir, the innermost first.
+func unmountBelow(dir string) error {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for _, at := range slices.Backward(mountsBelow(string(text), dir)) {
+		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", at, err)
+		}
+	}
+	return nil
+}
+
+func mountsBelow(mountinfo, dir string) []string {
+	var all []string
+	for line := range strings.Lines(mountinfo) {
+		if f := strings.Fields(line); len(f) > 4 && (f[4] == dir || strings.HasPrefix(f[4], dir+"/")) {
+			all = append(all, f[4])
+		}
+	}
+	return all
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/machine"
+	"github.com/unibus/unibus/hack/devcluster/internal/network"
+)
+
+// await returns when a part says that it is well; at once with an error if its process has ended.
+func (c *Cluster) await(ctx context.Context, on string, p part) error {
+	if p.health == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var dead error
+	err := poll(ctx, func() error {
+		err := c.well(ctx, p)
+		if err != nil {
+			if dead = c.dead(on, p.Name); dead != nil {
+				return nil
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s does not answer: %w: %s", p.Name, err, c.lastLines(on, p.Name))
+	}
+	return dead
+}
+
+// well asks a part, from where the control plane is.
+func (c *Cluster) well(ctx context.Context, p part) error {
+	pid := machine.Find(c.path(control))
+	if pid == 0 {
+		return machine.ErrNotRunning
+	}
+	client := &http.Client{
+		Timeout: 5 * time.Second,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return network.Dial(ctx, pid, address)
+			},
+			// It is asked whether it lives, not who it is.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		},
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.health, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", p.health, answer.Status)
+	}
+	return nil
+}
+
+func (c *Cluster) dead(on, name string) error {
+	states, err := machine.List(c.path(on))
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		if s.Name == name && s.Ended != "" {
+			return fmt.Errorf("%s on %s has ended (%s): %s", name, on, s.Ended, c.lastLines(on, name))
+		}
+	}
+	return nil
+}
+
+// lastLines returns the end of a log, and where it is.
+func (c *Cluster) lastLines(on, name string) string {
+	path := machine.Log(c.path(on), name)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return path + " ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
+}
+
+// Client returns a client of the API server for the cluster's owner.
+func (c *Cluster) Client() (*kubernetes.Clientset, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
+}
+
+// awaitNodes returns when every node is Ready and its kube-proxy has seen all there is.
+func (c *Cluster) awaitNodes(ctx context.Context) error {
+	for n := 1; n <= c.Config.Nodes; n++ {
+		if err := c.awaitNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) awaitNode(ctx context.Context, n int) error {
+	client, err := c.Client()
+	if err != nil {
+		return err
+	}
+	name := network.NodeName(n)
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var dead error
+	err = poll(limited, func() error {
+		err := ready(limited, client, name)
+		if err != nil {
+			for _, p := range c.node(n) {
+				dead = errors.Join(dead, c.dead(name, p.Name))
+			}
+			if dead != nil {
+				return nil
+			}
+		}
+		return err
+	})
+	if err = errors.Join(err, dead); err != nil {
+		return fmt.Errorf("%s is not Ready: %w; see devcluster logs %s/kubelet", name, err, name)
+	}
+	for _, p := range c.node(n) {
+		if err := c.await(ctx, name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ready(ctx context.Context, client kubernetes.Interface, name string) error {
+	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			// What an earlier life of the node said is no answer.
+			if condition.Status == corev1.ConditionTrue && time.Since(condition.LastHeartbeatTime.Time) < time.Minute {
+				return nil
+			}
+			return errors.New(condition.Message)
+		}
+	}
+	return errors.New("it has not said anything yet")
+}
+
+// awaitVolumes returns when there is a storage class: the provisioner makes it.
+func (c *Cluster) awaitVolumes(ctx context.Context) error {
+	client, err := c.Client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = poll(ctx, func() error {
+		_, err := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{})
+		if dead := c.dead(room, "volumes"); err != nil && dead != nil {
+			return dead
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("storage class standard: %w", err)
+	}
+	return nil
+}

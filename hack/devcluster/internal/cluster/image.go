@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/image"
+	"github.com/unibus/unibus/hack/devcluster/internal/machine"
+	"github.com/unibus/unibus/hack/devcluster/internal/network"
+)
+
+// PauseImage holds the namespaces of every pod.
+const PauseImage = "docker.io/devcluster/pause:1"
+
+func (c *Cluster) makePause() error {
+	made, err := image.Build(c.Tools.Path("pause"))
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(c.path("pause.tar"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(image.Write(file, made, PauseImage), file.Close())
+}
+
+func (c *Cluster) importPause(ctx context.Context, n int) error {
+	if _, err := machine.Start(c.path(network.NodeName(n)), c.node(n)[0].Process); err != nil {
+		return err
+	}
+	return c.load(ctx, n, c.path("pause.tar"))
+}
+
+// Load puts the images of a tar, of Docker's or of OCI's form, into every node that runs.
+func (c *Cluster) Load(ctx context.Context, tar string) error {
+	if err := c.NeedUp(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(tar); err != nil {
+		return err
+	}
+	errs := make([]error, c.Config.Nodes)
+	var loading sync.WaitGroup
+	for n := 1; n <= c.Config.Nodes; n++ {
+		if machine.Find(c.path(network.NodeName(n))) == 0 {
+			c.Progress.Line(network.NodeName(n), "does not run: it gets no image")
+			continue
+		}
+		loading.Go(func() { errs[n-1] = c.load(ctx, n, tar) })
+	}
+	loading.Wait()
+	return errors.Join(errs...)
+}
+
+// load has the file as its input: the node need not see where it is.
+func (c *Cluster) load(ctx context.Context, n int, tar string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	name := network.NodeName(n)
+	err := poll(ctx, func() error {
+		if dead := c.dead(name, "containerd"); dead != nil {
+			return dead
+		}
+		file, err := os.Open(tar)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		cmd, err := machine.Enter(ctx, c.path(name), c.Tools.Path("ctr"), "--namespace=k8s.io", "images", "import", "--local", "-")
+		if err != nil {
+			return err
+		}
+		cmd.Stdin = file
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load %s into %s: %w", tar, name, err)
+	}
+	return nil
+}

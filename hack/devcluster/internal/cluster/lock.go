@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// hold takes the cluster for one command: others that change it wait. The lock ends with the process, however it ends.
+func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(c.lock), 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(c.lock, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	said := false
+	err = poll(ctx, func() error {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != nil && !said {
+			said = true
+			c.Progress.Line(c.Name, "waits for another devcluster command that changes this cluster")
+		}
+		return err
+	})
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("cluster %q is being changed by another command: %w", c.Name, err)
+	}
+	return func() { file.Close() }, nil
+}
+
+// poll calls try until it succeeds; when ctx ends, it returns what try said last.
+func poll(ctx context.Context, try func() error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}

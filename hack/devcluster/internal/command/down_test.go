@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	program = flag.String("devcluster", "", "the program, with all built that it builds: tests of up and down run it as root")
+	kills   = flag.Int("kills", 6, "how often up is killed")
+)
+
+const name = "leaves"
+
+// traces returns all that a cluster could leave on the machine, a line each.
+func traces(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for what, args := range map[string][]string{
+		"netns": {"ip", "netns"}, "link": {"ip", "-oneline", "link"}, "route": {"ip", "route", "show", "table", "all"},
+		"nft": {"nft", "list", "ruleset"}, "loop": {"losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"},
+		"cgroup": {"sh", "-c", "find /sys/fs/cgroup -maxdepth 3 -type d"},
+		"file":   {"sh", "-c", "ls -d /run/* /run/*/* /var/lib/* /var/log/* /etc/cni/* /opt/cni/* 2>/dev/null || true"},
+		"sysctl": {"sh", "-c", "sysctl -a 2>/dev/null | grep -E '^(vm.overcommit_memory|vm.panic|kernel.panic|kernel.keys|net.ipv4.ip_forward|net.netfilter.nf_conntrack_max)' || true"},
+	} {
+		out, err := exec.Command(args[0], args[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			all = append(all, what+": "+strings.TrimSpace(line))
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		all = append(all, "mount: "+strings.TrimSpace(line))
+	}
+	return append(all, processes(t)...)
+}
+
+// processes returns those that run a program of the cache, or that have the cluster's name in their arguments,
+// environment or cgroup: the machine has others that come and go.
+func processes(t *testing.T) []string {
+	t.Helper()
+	dir, err := cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err != nil || pid == os.Getpid() {
+			continue
+		}
+		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		text := exe
+		for _, file := range []string{"cmdline", "environ", "cgroup"} {
+			part, _ := os.ReadFile(filepath.Join("/proc", e.Name(), file))
+			text += " " + strings.ReplaceAll(string(part), "\x00", " ")
+		}
+		if strings.Contains(text, filepath.Join(dir, "run", name)+"/") || strings.Contains(text, "devcluster."+name) {
+			all = append(all, "process: "+e.Name()+" "+exe)
+		}
+	}
+	return all
+}
+
+// expectNoTrace waits: the kernel takes a moment to remove what nobody has any more, and other tests that run on this
+// machine make things of their own for a while.
+func expectNoTrace(t *testing.T, before []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left := slices.DeleteFunc(traces(t), func(line string) bool { return slices.Contains(before, line) })
+		if len(left) == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
+		case <-tick.C:
+		}
+	}
+	dir, err := cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run", name)); err == nil {
+		t.Error("the cluster's folder is left behind")
+	}
+}
+
+func devcluster(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	if *program == "" || os.Geteuid() != 0 {
+		t.Skip("it takes -devcluster PROGRAM, and root")
+	}
+	cmd := exec.Command(*program, append([]string{"--name", name}, args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd
+}
+
+func mustDevcluster(t *testing.T, args ...string) {
+	t.Helper()
+	if err := devcluster(t, args...).Run(); err != nil {
+		t.Fatalf("devcluster %v: %v", args, err)
+	}
+}
+
+const pod = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 320Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pod}
+spec:
+  tolerations: [{operator: Exists}]
+  containers:
+  - {name: c, image: "docker.io/devcluster/pause:1", imagePullPolicy: Never, volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+`
+
+func TestDownLeavesNothing(t *testing.T) {
+	mustDevcluster(t, "build")
+	before := traces(t)
+	mustDevcluster(t, "up", "--nodes", "2")
+	apply := devcluster(t, "kubectl", "apply", "-f", "-")
+	apply.Stdin = strings.NewReader(pod)
+	if err := apply.Run(); err != nil {
+		t.Fatal(err)
+	}
+	mustDevcluster(t, "kubectl", "wait", "--for=condition=Ready", "--timeout=120s", "pod/pod")
+	mustDevcluster(t, "node", "pause", "1")
+	mustDevcluster(t, "node", "cut", "2")
+	mustDevcluster(t, "down")
+	expectNoTrace(t, before)
+	mustDevcluster(t, "down") // it may be said twice
+}
+
+// Wherever up is killed, down removes what it did.
+func TestDownAfterUpWasKilled(t *testing.T) {
+	mustDevcluster(t, "build")
+	before := traces(t)
+	began := time.Now()
+	mustDevcluster(t, "up", "--nodes", "2")
+	whole := time.Since(began)
+	mustDevcluster(t, "down")
+	for i := range *kills {
+		after := whole * time.Duration(i+1) / time.Duration(*kills+1)
+		t.Run(fmt.Sprintf("killed after %v", after.Round(time.Millisecond)), func(t *testing.T) {
+			up := devcluster(t, "up", "--nodes", "2")
+			if err := up.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- up.Wait() }()
+			select {
+			case <-time.After(after):
+				if err := up.Process.Signal(syscall.SIGKILL); err != nil {
+					t.Log("up was done before it could be killed")
+				}
+				<-ended
+			case <-ended:
+			}
+			mustDevcluster(t, "down")
+			expectNoTrace(t, before)
+		})
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/rpc"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotRunning is returned by calls of a machine that does not run.
+var ErrNotRunning = errors.New("the machine does not run")
+
+// Boot starts the outermost machine: its init is a child of this process until this one ends.
+func Boot(ctx context.Context, spec Spec) error {
+	if err := spec.Save(); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(Log(spec.Dir, "init"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(self, args(spec.Dir)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start machine %s: %w", spec.Name, err)
+	}
+	go func() { _ = cmd.Wait() }()
+	return await(ctx, spec)
+}
+
+// BootWithin starts a machine within another.
+func BootWithin(ctx context.Context, outer string, spec Spec) error {
+	if err := spec.Save(); err != nil {
+		return err
+	}
+	init := Process{Name: spec.Name, Args: append([]string{"/proc/self/exe"}, args(spec.Dir)...), Machine: true}
+	if _, err := Start(outer, init); err != nil {
+		return err
+	}
+	return await(ctx, spec)
+}
+
+// await returns when the machine answers.
+func await(ctx context.Context, spec Spec) error {
+	limit := time.NewTimer(3 * time.Minute)
+	defer limit.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := List(spec.Dir); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("machine %s does not start: see %s", spec.Name, filepath.Join(spec.Dir, "log"))
+		case <-tick.C:
+		}
+	}
+}
+
+func call(dir, method string, arg, reply any) error {
+	conn, err := net.Dial("unix", socket(dir))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	client := rpc.NewClient(conn)
+	defer client.Close()
+	return client.Call("Init."+method, arg, reply)
+}
+
+// Start starts a process on the machine in dir, if it does not run.
+func Start(dir string, p Process) (State, error) {
+	var s State
+	err := call(dir, "Start", p, &s)
+	return s, err
+}
+
+// List returns all processes that were started on the machine in dir.
+func List(dir string) ([]State, error) {
+	var all []State
+	err := call(dir, "List", struct{}{}, &all)
+	return all, err
+}
+
+// Send sends a signal to a process of the machine in dir, or to all but the init if the name is empty.
+func Send(dir, name string, s syscall.Signal) error {
+	return call(dir, "Send", Signal{name, s}, &struct{}{})
+}
+
+// Contained counts the first processes of the containers on the machine in dir, and signals them, if s is not 0.
+func Contained(dir string, s syscall.Signal) (int, error) {
+	var n int
+	err := call(dir, "Contained", s, &n)
+	return n, err
+}
+
+// Enter returns a command that runs within the machine in dir.
+func Enter(ctx context.Context, dir string, args ...string) (*exec.Cmd, error) {
+	pid := Find(dir)
+	if pid == 0 {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(dir), ErrNotRunning)
+	}
+	return exec.CommandContext(ctx, "nsenter", append([]string{
+		"--target", strconv.Itoa(pid), "--mount", "--net", "--uts", "--ipc", "--pid", "--"}, args...)...), nil
+}
