@@ -28,13 +28,18 @@ const (
 	// backFor is how long it is told that the connection was lost, retryAfter when a room is tried again.
 	backFor    = 10 * time.Second
 	retryAfter = time.Second
+	// slowAfter is when a message that is not acknowledged is told to wait.
+	slowAfter = time.Second
+	// mostFollowed is in how many rooms it is counted what is said while they are not looked at.
+	mostFollowed = 200
 	// mostTyped is the longest message that can be typed, in runes.
 	mostTyped = 4000
 )
 
 type (
 	tickMsg  time.Time
-	retryMsg string // a room's id
+	retryMsg string // the id of a room that is to be followed
+	againMsg string // the id of a room that is to be watched
 )
 
 // model is all that the screen shows. It changes by messages only.
@@ -55,8 +60,9 @@ type model struct {
 
 	now, listed time.Time
 	node        string        // that the user is connected to
-	lost        time.Time     // when the connection was, zero while there is one
-	away        time.Duration // how long it was the last time
+	cut         bool          // there is no connection
+	lost        time.Time     // since when nothing goes on: no connection, or nobody who takes a message; zero while it does
+	away        time.Duration // how long that was the last time, 0 if it could not be seen
 	back        time.Time
 }
 
@@ -94,6 +100,12 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.membersAre(msg)
 	case heardMsg:
 		do = m.heard(msg)
+	case newsMsg:
+		do = m.news(msg)
+	case againMsg:
+		if r := m.byID(string(msg)); r != nil && !r.entered {
+			do = m.bus.watch(r.Room)
+		}
 	case retryMsg:
 		if r := m.byID(string(msg)); r != nil {
 			do = m.follow(r)
@@ -160,38 +172,8 @@ func (m *model) step(by int) tea.Cmd {
 }
 
 func (m *model) enter(r *room) tea.Cmd {
-	m.open, m.note, r.unread = r, "", 0
+	m.open, m.note, r.unread, r.entered = r, "", 0, true
 	return tea.Batch(m.follow(r), m.bus.members(r.Room))
-}
-
-// follow waits for a room's next message, unless that is being done.
-func (m *model) follow(r *room) tea.Cmd {
-	if r.following {
-		return nil
-	}
-	r.following = true
-	return m.bus.next(r.Room, r.newest)
-}
-
-// tick looks at the connection.
-func (m *model) tick(now time.Time) tea.Cmd {
-	m.now = now
-	switch node := m.bus.server(); {
-	case node == "" && m.lost.IsZero():
-		m.lost = now
-	case node != "":
-		if m.node = node; !m.lost.IsZero() {
-			m.away, m.back, m.lost = now.Sub(m.lost), now, time.Time{}
-		}
-	}
-	do := []tea.Cmd{tick()}
-	if now.Sub(m.listed) >= listEvery && m.lost.IsZero() {
-		m.listed = now
-		if do = append(do, m.bus.rooms()); m.open != nil {
-			do = append(do, m.bus.members(m.open.Room))
-		}
-	}
-	return tea.Batch(do...)
 }
 
 // roomsAre takes in the list of rooms.
@@ -209,6 +191,9 @@ func (m *model) roomsAre(msg roomsMsg) tea.Cmd {
 		r := m.byID(found.ID)
 		if r == nil {
 			r = &room{more: found.Kept()}
+			if r.Room = found; len(rooms) < mostFollowed {
+				do = append(do, m.attend(r))
+			}
 		} else if r.trouble != "" && !r.following { // the user was taken in again, or is about to hear that not
 			do = append(do, m.follow(r))
 		}
@@ -243,39 +228,6 @@ func (m *model) membersAre(msg membersMsg) {
 	}
 }
 
-// heard takes in a message, or why there is none.
-func (m *model) heard(msg heardMsg) tea.Cmd {
-	r := m.byID(msg.room)
-	if r == nil {
-		return nil
-	}
-	r.following = false
-	switch {
-	case msg.err == nil:
-		r.trouble = ""
-		own := len(r.own)
-		if e := newEntry(msg.message, m.now); r.add(e, m.me) {
-			if r != m.open {
-				r.unread++
-			}
-			if r.scroll > 0 && len(r.own) == own { // what is read stays where it is
-				r.scroll += len(m.wrap(r, e))
-			}
-		}
-	case errors.Is(msg.err, client.ErrSlow):
-		m.fails("room "+r.Name, msg.err)
-	case errors.Is(msg.err, client.ErrClosed), errors.Is(msg.err, context.Canceled):
-		return nil
-	case errors.Is(msg.err, client.ErrForbidden):
-		r.trouble = "you are not in this room any more"
-		return nil
-	default:
-		r.trouble = console.Clean(msg.err.Error())
-		return tea.Tick(retryAfter, func(time.Time) tea.Msg { return retryMsg(r.ID) })
-	}
-	return m.follow(r)
-}
-
 func (m *model) olderAre(msg olderMsg) {
 	r := m.byID(msg.room)
 	if r == nil {
@@ -307,15 +259,16 @@ func (m *model) send() tea.Cmd {
 	}
 	m.input.Reset()
 	m.note, r.scroll = "", 0
+	r.trim()
 	r.own = slices.DeleteFunc(r.own, func(e entry) bool { return e.state == failed }) // that was told
 	message := client.Message{ID: rand.Text(), Sender: m.me, Data: []byte(text)}
 	e := newEntry(message, m.now)
 	e.state = pending
 	r.own = append(r.own, e)
 	if r.outbox = append(r.outbox, message); len(r.outbox) > 1 {
-		return nil
+		return m.follow(r)
 	}
-	return m.bus.publish(r.Room, message)
+	return tea.Batch(m.bus.publish(r.Room, message), m.follow(r))
 }
 
 // sent takes in what became of a message, and sends the next one.

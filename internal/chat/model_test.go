@@ -43,6 +43,8 @@ func (f *fake) rooms() tea.Cmd {
 }
 func (f *fake) members(*client.Room) tea.Cmd          { return nil }
 func (f *fake) next(r *client.Room, n uint64) tea.Cmd { return f.note("next %s %d", r.Name, n) }
+func (f *fake) watch(r *client.Room) tea.Cmd          { return f.note("watch %s", r.Name) }
+func (f *fake) unwatch(room string) tea.Cmd           { return f.note("unwatch %s", room) }
 func (f *fake) older(r *client.Room, n uint64) tea.Cmd {
 	return f.note("older %s %d", r.Name, n)
 }

@@ -18,8 +18,9 @@ import (
 const (
 	// mostShown is how much of a message is shown, in bytes.
 	mostShown = 4 << 10
-	// mostHeard is how many messages of a room are held. The oldest are let go of; scrolling back reads them again.
-	mostHeard = 5000
+	// mostHeard is how many messages of a room are held. The oldest are let go of, and scrolling back reads them again; who has scrolled back so
+	// far that what is read would be let go of goes no further, and hears the rest after coming back.
+	mostHeard = 2000
 )
 
 type state int
@@ -75,6 +76,7 @@ type room struct {
 	members []v1.MemberView
 	names   map[string]string
 
+	entered   bool // it was looked at
 	following bool
 	newest    uint64 // the highest sequence that was heard
 	more      bool   // there may be older ones
@@ -109,11 +111,19 @@ func (r *room) add(e entry, me string) bool {
 	}
 	r.newest = max(r.newest, e.sequence)
 	r.heard = append(r.heard, e)
+	r.trim()
+	return true
+}
+
+// full says whether no more can be held without letting go of what is read.
+func (r *room) full() bool { return r.scroll > 0 && len(r.heard) >= mostHeard }
+
+// trim lets go of the oldest.
+func (r *room) trim() {
 	if len(r.heard) > mostHeard && r.scroll == 0 {
 		r.heard = slices.Clone(r.heard[len(r.heard)-mostHeard/2:])
 		r.more = r.Kept()
 	}
-	return true
 }
 
 // prepend takes in older messages.

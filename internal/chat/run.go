@@ -68,6 +68,8 @@ type bus interface {
 	rooms() tea.Cmd // roomsMsg
 	members(*client.Room) tea.Cmd
 	next(r *client.Room, after uint64) tea.Cmd
+	watch(*client.Room) tea.Cmd  // newsMsg
+	unwatch(room string) tea.Cmd // nothing
 	older(r *client.Room, before uint64) tea.Cmd
 	publish(*client.Room, client.Message) tea.Cmd
 }
@@ -86,6 +88,10 @@ type (
 		room    string
 		message client.Message
 		err     error
+	}
+	newsMsg struct {
+		room, sender string
+		err          error
 	}
 	olderMsg struct {
 		room     string
@@ -159,34 +165,64 @@ func (w *wire) members(r *client.Room) tea.Cmd {
 // next waits for the next message of a room, which at first is one of the newest that are kept, or the one after a sequence.
 func (w *wire) next(r *client.Room, after uint64) tea.Cmd {
 	return func() tea.Msg {
-		s, err := w.subscription(r, after)
-		msg := heardMsg{room: r.ID, err: err}
-		if err == nil {
-			msg.message, msg.err = s.Next(w.ctx)
+		from := client.StartNow()
+		switch {
+		case r.Kept() && after > 0:
+			from = client.FromSequence(after + 1)
+		case r.Kept():
+			from = client.LastN(pageSize)
 		}
-		if errors.Is(msg.err, client.ErrForbidden) && s != nil {
-			s.Close()
-			w.mu.Lock()
-			delete(w.subs, r.ID)
-			w.mu.Unlock()
-		}
+		msg := heardMsg{room: r.ID}
+		msg.message, msg.err = w.take(r.ID, r, from)
 		return msg
 	}
 }
 
-func (w *wire) subscription(r *client.Room, after uint64) (*client.Subscription, error) {
+// watching is the key of a subscription that only counts.
+func watching(room string) string { return "watch " + room }
+
+// watch waits for the next message that is said in a room from now on.
+func (w *wire) watch(r *client.Room) tea.Cmd {
+	return func() tea.Msg {
+		m, err := w.take(watching(r.ID), r, client.StartNow())
+		return newsMsg{r.ID, m.Sender, err}
+	}
+}
+
+func (w *wire) unwatch(room string) tea.Cmd {
+	return func() tea.Msg {
+		w.drop(watching(room))
+		return nil
+	}
+}
+
+// take waits for the next message of a subscription, which begins if there is none of that key.
+func (w *wire) take(key string, r *client.Room, from client.Start) (m client.Message, err error) {
+	s, err := w.subscription(key, r, from)
+	if err == nil {
+		m, err = s.Next(w.ctx)
+	}
+	if errors.Is(err, client.ErrForbidden) {
+		w.drop(key)
+	}
+	return m, err
+}
+
+func (w *wire) drop(key string) {
 	w.mu.Lock()
-	s := w.subs[r.ID]
+	defer w.mu.Unlock()
+	if s := w.subs[key]; s != nil {
+		s.Close()
+		delete(w.subs, key)
+	}
+}
+
+func (w *wire) subscription(key string, r *client.Room, from client.Start) (*client.Subscription, error) {
+	w.mu.Lock()
+	s := w.subs[key]
 	w.mu.Unlock()
 	if s != nil {
 		return s, nil
-	}
-	from := client.StartNow()
-	switch {
-	case r.Kept() && after > 0:
-		from = client.FromSequence(after + 1)
-	case r.Kept():
-		from = client.LastN(pageSize)
 	}
 	s, err := r.Subscribe(w.ctx, from)
 	if err != nil {
@@ -194,7 +230,7 @@ func (w *wire) subscription(r *client.Room, after uint64) (*client.Subscription,
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.subs[r.ID] = s
+	w.subs[key] = s
 	return s, nil
 }
 

@@ -189,6 +189,8 @@ func (m *model) lines(r *room, least int) (lines []string, all bool) {
 		switch {
 		case r.loading:
 			parts = append(parts, []string{m.theme.dim.Render(fit("looking for older messages…", m.bodyWidth()))})
+		case r.full():
+			parts = append(parts, []string{m.theme.dim.Render(fit("older ones: unibus history", m.bodyWidth()))})
 		case r.Kept() && !r.more:
 			parts = append(parts, []string{m.theme.dim.Render(fit("nothing older is kept", m.bodyWidth()))})
 		}
@@ -236,7 +238,11 @@ func (m *model) scrollBy(by int) tea.Cmd {
 	want, height := max(r.scroll+by, 0), m.bodyHeight()
 	lines, all := m.lines(r, want+height+1)
 	r.scroll = min(want, max(len(lines)-height, 0))
-	if by < 0 || !all || !r.more || r.loading || r.oldest() == 0 {
+	if r.scroll == 0 {
+		r.trim()
+		return m.follow(r) // if that was given up meanwhile
+	}
+	if by < 0 || !all || !r.more || r.loading || r.oldest() == 0 || r.full() {
 		return nil
 	}
 	r.loading = true
@@ -251,9 +257,14 @@ func (m *model) status() string {
 	}
 	mark, style, where := "●", m.theme.good, "connected to "+console.Clean(m.node)
 	switch {
-	case !m.lost.IsZero():
+	case m.cut:
 		mark, style, where = "○", m.theme.bad, fmt.Sprintf("reconnecting, %d s", int(m.now.Sub(m.lost).Seconds()))
-	case !m.back.IsZero() && m.now.Sub(m.back) < backFor:
+	case !m.lost.IsZero():
+		mark, style, where = "○", m.theme.bad, fmt.Sprintf("%s, waiting for the room, %d s", where, int(m.now.Sub(m.lost).Seconds()))
+	case m.back.IsZero() || m.now.Sub(m.back) >= backFor:
+	case m.away == 0:
+		where = "moved to " + console.Clean(m.node)
+	default:
 		where += fmt.Sprintf(" after a pause of %.1f s", m.away.Seconds())
 	}
 	rest := " as " + me
