@@ -197,7 +197,7 @@ func (w *worker) flood(ctx context.Context) error {
 		w.add(&w.Connected, 2)
 		heard := func(m *nats.Msg) {
 			if m.Subject == subject {
-				<-onTheirWay
+				give(onTheirWay)
 			}
 		}
 		if _, err := to.Subscribe(v1.RoomSubjects(room), heard); err != nil {
@@ -205,10 +205,11 @@ func (w *worker) flood(ctx context.Context) error {
 		}
 		go func() {
 			for ctx.Err() == nil {
-				onTheirWay <- struct{}{}
+				take(onTheirWay)
 				if from.Publish(subject, data) != nil { // it is away, and its buffer is full
-					<-onTheirWay
+					give(onTheirWay)
 					pause(ctx, time.Millisecond)
+					continue
 				}
 				w.add(&w.Live, 1)
 			}
@@ -230,6 +231,31 @@ func (w *worker) flood(ctx context.Context) error {
 		}
 	}()
 	return nil
+}
+
+// take waits for a place among the messages on their way. What was lost with a connection, or to one that is slow, gives none back: after a
+// second in which nothing else did either, all begin anew.
+func take(places chan struct{}) {
+	select {
+	case places <- struct{}{}:
+		return
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+	case <-time.After(time.Second):
+		for range cap(places) {
+			give(places)
+		}
+	}
+}
+
+// give gives a place back. One that was given up meanwhile is there already.
+func give(places chan struct{}) {
+	select {
+	case <-places:
+	default:
+	}
 }
 
 // append appends until the context ends or messages are not answered any more.
