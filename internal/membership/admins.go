@@ -20,7 +20,7 @@ var ErrLastAdmin = errors.New("the last admin of the bus")
 // and set:
 //
 //   - Who makes an admin reads the count, writes the user, and then counts it, if nobody has changed the count since it was read.
-//     Otherwise all of that is done again, the user's record included.
+//     Otherwise all of that is done again, the user's record included, unless somebody has changed that as well.
 //   - Who unmakes one reads the user, sees in the count another user who is an admin, takes the user out of the count, and then
 //     changes the user, if nobody has changed it since it was read.
 //
@@ -124,8 +124,8 @@ func (s *Store) promote(ctx context.Context, hex string, revision uint64) (Recor
 	return r, err
 }
 
-// countIn counts an admin that was made after the count was read. If others have counted meanwhile, the admin is made again, whatever has
-// become of it.
+// countIn counts an admin that was made after the count was read. If others have counted meanwhile, the admin is made again. It fails with
+// ErrConflict if it was changed meanwhile: whoever unmade it came later.
 func (s *Store) countIn(ctx context.Context, c count, r Record[v1.User]) (Record[v1.User], error) {
 	hex, err := v1.UserHex(r.Value.Key)
 	if err != nil {
@@ -137,9 +137,14 @@ func (s *Store) countIn(ctx context.Context, c count, r Record[v1.User]) (Record
 			if c, err = s.readCount(ctx); err != nil {
 				return err
 			}
-			if r, err = s.promote(ctx, hex, 0); err != nil {
+			made, err := s.promote(ctx, hex, r.Revision)
+			if errors.Is(err, ErrConflict) {
+				return fmt.Errorf("%w: user %s; read it again", errStale, r.Value.Name)
+			}
+			if err != nil {
 				return err
 			}
+			r = made
 		}
 		late = true
 		c.Admins = append(c.Admins, hex)

@@ -24,7 +24,7 @@ var errPurged = errors.New("keys have been purged")
 type proof struct {
 	sent     time.Time // of the heartbeat
 	last     uint64    // sequence of the bucket, as its leader knows it, no lower than the heartbeat's
-	subjects int       // up to there
+	subjects int       // up to there; the heartbeat is one of them, of those that a watch shows as well
 	done     chan error
 }
 

@@ -47,7 +47,7 @@ func (s *Store) ListUsers(ctx context.Context, after string, limit int) (list []
 
 // CreateUser puts a user on the allowlist; the time of its creation is set here. The user is in no room, even if one of that key was
 // before. It fails with v1.ErrUserKey and ErrInvalid, with ErrExists when the key is there or the name is another user's, with
-// ErrLimit, and with ErrConflict.
+// ErrLimit, with ErrConflict, and with ErrLastAdmin for the last admin if a crash has left it without its name.
 //
 // The name is claimed first. A claim whose user is not there can be taken over by whoever wants the name, so that a crash right
 // after it blocks nothing; therefore the claim is sealed, by writing it again, once the user is there: whoever was about to take it
@@ -110,6 +110,11 @@ func (s *Store) finishCreate(ctx context.Context, u v1.User, hex string, was ent
 	var there v1.User
 	if json.Unmarshal(was.value, &there) == nil && there.Name == u.Name {
 		if _, err := s.claim(ctx, u.Name, hex); errors.Is(err, ErrExists) {
+			if there.Admin { // which may be in the count by now
+				if err := s.uncount(ctx, hex); err != nil {
+					return err
+				}
+			}
 			return s.takeBack(ctx, u.Name, hex, was.revision)
 		} else if err != nil {
 			return err
@@ -118,7 +123,8 @@ func (s *Store) finishCreate(ctx context.Context, u v1.User, hex string, was ent
 	return fmt.Errorf("%w: a user with that key, named %.80q", ErrExists, there.Name)
 }
 
-// takeBack removes a user that lost its name to another between two steps.
+// takeBack removes a user that lost its name to another between two steps. An admin who is not counted may go without more: whoever counts it
+// writes its record before.
 func (s *Store) takeBack(ctx context.Context, name, hex string, revision uint64) error {
 	if err := s.del(ctx, v1.BucketUsers, v1.UserKey(hex), name, revision); err != nil && !errors.Is(err, ErrConflict) {
 		return err
