@@ -4,12 +4,14 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -94,6 +96,7 @@ type API struct {
 	users   *rates
 	anyone  *rates
 	pages   *places
+	late    chan v1.AuditEntry // that could not be written yet
 }
 
 // New returns an API that refuses all with code "unavailable" until it has a Backend. It fails when a required field is missing.
@@ -111,7 +114,7 @@ func New(c Config) (*API, error) {
 		c.Answered = func(string, string, int) {}
 	}
 	c.Limits = c.Limits.withDefaults()
-	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(),
+	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(), late: make(chan v1.AuditEntry, mostLate),
 		flights: flights{byUser: map[string]map[*flight]struct{}{}},
 		users:   newRates(c.Limits.UserRate, 2), anyone: newRates(c.Limits.AddressRate, 4)}
 	a.describe()
@@ -121,7 +124,12 @@ func New(c Config) (*API, error) {
 // Serve gives the API what it works with, until the returned function is called: then all that is in flight ends.
 func (a *API) Serve(b Backend) (stop func()) {
 	a.backend.Store(&b)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { a.writeLate(ctx, b.Audit) })
 	return func() {
+		defer wg.Wait()
+		defer cancel()
 		a.backend.CompareAndSwap(&b, nil)
 		a.flights.endAll(fail(v1.CodeUnavailable, "the node stops: ask another, and begin after the last message that you have"))
 	}

@@ -4,7 +4,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -68,6 +67,8 @@ type change[T any] struct {
 	// action and body go into the audit.
 	action string
 	body   any
+	// revokes is set for what only takes rights away: it does not wait until the audit can be written.
+	revokes bool
 	Conditions
 	read func(context.Context) (membership.Record[T], error)
 	// same says whether a record is what is wanted already. It is nil for a removal.
@@ -80,7 +81,7 @@ type change[T any] struct {
 
 // do makes the change, and says whether the record was not there before. What is as wanted already is not changed, and not in the audit.
 func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, err error) {
-	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
+	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body, revokes: c.revokes}
 	for range attempts {
 		if err = context.Cause(ctx); err != nil {
 			break
@@ -169,48 +170,5 @@ func await(ctx context.Context, seen func() bool) {
 			return
 		case <-tick.C:
 		}
-	}
-}
-
-// audited writes down that a change is asked for before it is made, and then what came of it. Without the first nothing is changed.
-type audited struct {
-	api    *API
-	caller *caller
-	action string
-	body   any
-	entry  *v1.AuditEntry
-}
-
-func (a *audited) begin(ctx context.Context) error {
-	if a.entry != nil {
-		return nil
-	}
-	e := v1.AuditEntry{Who: a.caller.Key, Node: a.api.c.Cluster().Node, Action: a.action}
-	if a.body != nil {
-		body, err := json.Marshal(a.body)
-		if err != nil {
-			return err
-		}
-		e.Body = body
-	}
-	e, err := a.caller.back.Audit.Begin(ctx, e)
-	if err == nil {
-		a.entry = &e
-	}
-	return err
-}
-
-// end writes down the outcome, also when who asked has gone away.
-func (a *audited) end(ctx context.Context, err error) {
-	if a.entry == nil {
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	outcome := v1.OutcomeOK
-	if err != nil {
-		outcome = problemOf(ctx, err).Code
-	}
-	if err := a.caller.back.Audit.End(ctx, *a.entry, outcome); err != nil {
-		a.api.log.Error("the outcome of a change is not in the audit", "action", a.action, "outcome", outcome, "error", err)
 	}
 }

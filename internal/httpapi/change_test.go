@@ -42,7 +42,9 @@ func TestNothingIsSettledWithoutAQuorum(t *testing.T) {
 	class := membership.DefaultClass("kept")
 	root.do("PUT", v1.PathClasses+"/kept", class).expect(t, 201, "")
 	const red = v1.PathRooms + "/red"
-	b.hook(func(context.Context, *nats.Msg, func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) { return nil, nats.ErrTimeout })
+	b.hook(func(context.Context, *nats.Msg, func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
+		return nil, nats.ErrTimeout
+	})
 	for _, c := range []struct {
 		method, path string
 		body         any

@@ -37,10 +37,8 @@ func (a *API) listMembers(ctx context.Context, c *caller, in *listMembers) (*pag
 		return nil, err
 	}
 	var p page[v1.Members]
-	users, next := a.c.Directory.MembersOf(r.Value.ID, in.After, in.Limit)
-	p.Body.Next = next
-	p.Body.Members, err = c.back.Store.Memberships(ctx, r.Value.ID, users)
-	return &p, err
+	p.Body.Members, p.Body.Next = a.c.Directory.MembersOf(r.Value.ID, in.After, in.Limit)
+	return &p, nil
 }
 
 // MemberPath says which user of which room.
@@ -129,7 +127,7 @@ func (a *API) deleteMember(ctx context.Context, c *caller, in *deleteMember) (*n
 	if err != nil {
 		return nil, err
 	}
-	return nil, change[v1.Member]{api: a, caller: c, action: http.MethodDelete + " " + actionOf(in.Room, u), Conditions: Conditions{IfMatch: in.IfMatch},
+	return nil, change[v1.Member]{api: a, caller: c, action: http.MethodDelete + " " + actionOf(in.Room, u), revokes: true, Conditions: Conditions{IfMatch: in.IfMatch},
 		read: func(ctx context.Context) (membership.Record[v1.Member], error) {
 			return c.back.Store.GetMember(ctx, in.Room, u.Key)
 		},

@@ -285,7 +285,7 @@ func (s *scene) refusedByRules(t *testing.T) {
 	limited := s.must(membership.NewStore(s.js, membership.StoreConfig{Counter: s.dir, Limits: membership.Limits{MembersPerRoom: 1}})).(*membership.Store)
 	back := *s.api.backend.Load()
 	back.Store = limited
-	s.api.Serve(back)
+	s.t.Cleanup(s.api.Serve(back))
 	s.root.do("PUT", v1.PathRooms+"/red/members/out", v1.PutMember{Role: v1.RoleReader}).expect(t, 409, v1.CodeLimit)
 	s.root.do("DELETE", v1.PathUsers+"/root", nil).expect(t, 409, v1.CodeLastAdmin)
 	s.class("full", func(c *v1.Class) { c.MaxMessagesPerRoom, c.Full = 1, v1.FullRefuses })

@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 func TestRooms(t *testing.T) {
@@ -77,6 +79,19 @@ func TestMembers(t *testing.T) {
 	if p := decode[v1.Members](t, bob.do("GET", list, nil).expect(t, 200, "")); len(p.Members) != 2 || p.Members[0].Name != "ann" ||
 		p.Members[0].User != ann.key || p.Members[0].Role != v1.RoleAdmin || p.Members[1].Created.IsZero() {
 		t.Errorf("members: %+v", p)
+	}
+	// However many there are, none is asked for one by one.
+	asked := b.must(b.js.Conn().SubscribeSync("$JS.API.STREAM.MSG.GET.KV_" + v1.BucketMembers)).(*nats.Subscription)
+	p := decode[v1.Members](t, bob.do("GET", list, nil).expect(t, 200, ""))
+	if n, _, err := asked.Pending(); n != 0 || err != nil {
+		t.Errorf("%d questions for a list (%v)", n, err)
+	}
+	one := decode[v1.MemberView](t, bob.do("GET", of(ann), nil).expect(t, 200, ""))
+	if diff := cmp.Diff(one, p.Members[0]); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := asked.NextMsg(natstest.Patience); err != nil {
+		t.Errorf("a question is not seen: %v", err)
 	}
 	if p := decode[v1.Members](t, bob.do("GET", list+"?limit=1", nil).expect(t, 200, "")); len(p.Members) != 1 || p.Next != "ann" {
 		t.Errorf("a page of members: %+v", p)
@@ -182,10 +197,25 @@ func TestAudit(t *testing.T) {
 	}
 	root.do("GET", v1.PathAudit+"?after=x", nil).expect(t, 422, v1.CodeInvalid)
 
-	// What can't be written down is not done.
+	// What can't be written down is not done, unless it takes rights away: that is written down as soon as it can be.
+	bob := b.user("bob", false)
+	b.room("red", "", map[*user]v1.Role{bob: v1.RoleMember})
 	if err := b.js.DeleteStream(t.Context(), v1.StreamAudit); err != nil {
 		t.Fatal(err)
 	}
 	root.do("PUT", pathOf(ann), v1.PutUser{Name: "ann"}).expect(t, 503, v1.CodeUnavailable)
 	root.do("GET", pathOf(ann), nil).expect(t, 404, v1.CodeNotFound)
+	root.do("DELETE", v1.PathRooms+"/red/members/bob", nil).expect(t, 204, "")
+	root.do("DELETE", pathOf(bob), nil).expect(t, 204, "")
+	bob.do("GET", v1.PathRooms, nil).expect(t, 401, v1.CodeToken)
+	b.must(b.js.CreateStream(t.Context(), membership.AuditStream(1, 1<<20)))
+	natstest.Within(t, natstest.Patience, "the entries", func() bool {
+		done := 0
+		for _, e := range decode[v1.Audit](t, root.do("GET", v1.PathAudit, nil).expect(t, 200, "")).Entries {
+			if strings.HasSuffix(e.Action, bob.key) && e.Who == root.key {
+				done++
+			}
+		}
+		return done == 4
+	})
 }

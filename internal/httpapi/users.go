@@ -162,7 +162,7 @@ func (a *API) deleteUser(ctx context.Context, c *caller, in *deleteUser) (*nothi
 	if err != nil {
 		return nil, err
 	}
-	return nil, change[v1.User]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathUsers + "/" + key, Conditions: Conditions{IfMatch: in.IfMatch},
+	return nil, change[v1.User]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathUsers + "/" + key, revokes: true, Conditions: Conditions{IfMatch: in.IfMatch},
 		read: func(ctx context.Context) (membership.Record[v1.User], error) { return c.back.Store.GetUser(ctx, key) },
 		write: func(ctx context.Context, was membership.Record[v1.User]) (membership.Record[v1.User], error) {
 			if in.IfMatch == "" {

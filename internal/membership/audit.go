@@ -30,27 +30,29 @@ func NewAuditLog(js jetstream.JetStream, now func() time.Time) *AuditLog {
 	return &AuditLog{js: js, now: now}
 }
 
-// Begin writes down that a change is asked for, and returns the entry with its time and an id. It fails with ErrUnavailable: then the
-// change must not be made.
+// Begin writes down that a change is asked for, and returns the entry with its time and an id, also if it fails, with ErrUnavailable. Then a
+// change that gives somebody more than it had must not be made.
 func (l *AuditLog) Begin(ctx context.Context, e v1.AuditEntry) (v1.AuditEntry, error) {
 	e.ID, e.Time, e.Outcome = rand.Text(), l.now().UTC(), ""
-	return e, l.write(ctx, e)
+	return e, l.Write(ctx, e)
 }
 
 // End writes down what came of a change. It fails with ErrUnavailable.
 func (l *AuditLog) End(ctx context.Context, e v1.AuditEntry, outcome string) error {
 	e.Time, e.Outcome = l.now().UTC(), outcome
-	return l.write(ctx, e)
+	return l.Write(ctx, e)
 }
 
-func (l *AuditLog) write(ctx context.Context, e v1.AuditEntry) error {
+// Write writes down an entry, of Begin for example, that could not be before. It fails with ErrUnavailable. Within two minutes it is kept once,
+// however often it is written.
+func (l *AuditLog) Write(ctx context.Context, e v1.AuditEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	b, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("write the audit: %w", err)
 	}
-	if _, err := l.js.Publish(ctx, v1.SubjectAudit, b); err != nil {
+	if _, err := l.js.Publish(ctx, v1.SubjectAudit, b, jetstream.WithMsgID(e.ID+"."+e.Outcome)); err != nil {
 		return fmt.Errorf("%w: write the audit: %w", ErrUnavailable, err)
 	}
 	return nil

@@ -13,21 +13,21 @@ import (
 // index is what the records of the buckets come to. The price of a change, and of a question, is that of the users and rooms
 // concerned, however many others there are. Whoever uses it holds the directory's lock.
 type index struct {
-	users    map[string]v1.User            // by Ed25519 hex
-	rooms    map[string]v1.Room            // by id
-	ids      map[string]string             // of rooms, by name
-	deleting map[string]struct{}           // ids
-	classes  map[string]v1.Class           // by name
-	members  map[string]map[string]v1.Role // room's id -> Ed25519 hex
-	of       map[string]map[string]v1.Role // the reverse
-	count    int                           // of memberships
-	bad      map[string]struct{}           // bucket and key of records that can't be believed
+	users    map[string]v1.User              // by Ed25519 hex
+	rooms    map[string]v1.Room              // by id
+	ids      map[string]string               // of rooms, by name
+	deleting map[string]struct{}             // ids
+	classes  map[string]v1.Class             // by name
+	members  map[string]map[string]v1.Member // room's id -> Ed25519 hex
+	of       map[string]map[string]v1.Role   // the reverse
+	count    int                             // of memberships
+	bad      map[string]struct{}             // bucket and key of records that can't be believed
 }
 
 func newIndex() *index {
 	return &index{
 		users: map[string]v1.User{}, rooms: map[string]v1.Room{}, ids: map[string]string{}, deleting: map[string]struct{}{},
-		classes: map[string]v1.Class{}, members: map[string]map[string]v1.Role{}, of: map[string]map[string]v1.Role{},
+		classes: map[string]v1.Class{}, members: map[string]map[string]v1.Member{}, of: map[string]map[string]v1.Role{},
 		bad: map[string]struct{}{},
 	}
 }
@@ -189,7 +189,7 @@ func (x *index) takeMember(room, hex string, value []byte, changed changes) erro
 	old, was := x.members[room][hex]
 	switch {
 	case value != nil:
-		put(x.members, room, hex, m.Role)
+		put(x.members, room, hex, m)
 		put(x.of, hex, room, m.Role)
 		if !was {
 			x.count++
@@ -200,21 +200,21 @@ func (x *index) takeMember(room, hex string, value []byte, changed changes) erro
 		x.count--
 	}
 	_, user := x.users[hex]
-	same := was == (value != nil) && old.Writes() == m.Role.Writes()
+	same := was == (value != nil) && old.Role.Writes() == m.Role.Writes()
 	if user && x.open(room) && !same {
 		changed[hex] = struct{}{}
 	}
 	return nil
 }
 
-func put(m map[string]map[string]v1.Role, a, b string, r v1.Role) {
+func put[T any](m map[string]map[string]T, a, b string, v T) {
 	if m[a] == nil {
-		m[a] = map[string]v1.Role{}
+		m[a] = map[string]T{}
 	}
-	m[a][b] = r
+	m[a][b] = v
 }
 
-func drop(m map[string]map[string]v1.Role, a, b string) {
+func drop[T any](m map[string]map[string]T, a, b string) {
 	if delete(m[a], b); len(m[a]) == 0 {
 		delete(m, a)
 	}

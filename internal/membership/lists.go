@@ -4,10 +4,7 @@ package membership
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"slices"
-	"sync"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -42,7 +39,7 @@ func (d *Directory) Users(after string, limit int) (list []v1.User, next string)
 		}
 	}
 	d.mu.RUnlock()
-	return first(list, limit, userName)
+	return first(list, limit, func(u v1.User) string { return u.Name })
 }
 
 // Rooms lists rooms, those that are being deleted left out, as Users lists users.
@@ -57,19 +54,17 @@ func (d *Directory) Rooms(after string, limit int) (list []v1.Room, next string)
 	return first(list, limit, func(r v1.Room) string { return r.Name })
 }
 
-// MembersOf lists the users in a room, by its id, as Users lists users.
-func (d *Directory) MembersOf(room, after string, limit int) (list []v1.User, next string) {
+// MembersOf lists who is in a room, by its id, as Users lists users.
+func (d *Directory) MembersOf(room, after string, limit int) (list []v1.MemberView, next string) {
 	d.mu.RLock()
-	for hex := range d.index.members[room] {
+	for hex, m := range d.index.members[room] {
 		if u, ok := d.index.users[hex]; ok && u.Name > after {
-			list = append(list, u)
+			list = append(list, v1.MemberView{User: u.Key, Name: u.Name, Member: m})
 		}
 	}
 	d.mu.RUnlock()
-	return first(list, limit, userName)
+	return first(list, limit, func(m v1.MemberView) string { return m.Name })
 }
-
-func userName(u v1.User) string { return u.Name }
 
 func first[T any](list []T, limit int, name func(T) string) (page []T, next string) {
 	if limit < 1 || limit > v1.MaxPage {
@@ -80,39 +75,4 @@ func first[T any](list []T, limit int, name func(T) string) (page []T, next stri
 		return list[:limit:limit], name(list[limit-1])
 	}
 	return append([]T{}, list...), "" // never nil: lists are told as JSON
-}
-
-// readers is how many records of a list are read at a time: one after the other, a page would take as many times the way to the leader.
-const readers = 16
-
-// Memberships reads what users are in a room, by its id. It leaves out who is not in it any more.
-func (s *Store) Memberships(ctx context.Context, room string, users []v1.User) ([]v1.MemberView, error) {
-	found := make([]*v1.MemberView, len(users))
-	errs := make([]error, len(users))
-	turn := make(chan struct{}, readers)
-	var wg sync.WaitGroup
-	for i, u := range users {
-		turn <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-turn }()
-			hex, err := v1.UserHex(u.Key)
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			m, err := load[v1.Member](ctx, s, v1.BucketMembers, v1.MemberKey(room, hex))
-			if errors.Is(err, ErrNotFound) {
-				return
-			}
-			found[i], errs[i] = &v1.MemberView{User: u.Key, Name: u.Name, Member: m.Value}, err
-		})
-	}
-	wg.Wait()
-	list := make([]v1.MemberView, 0, len(users))
-	for _, m := range found {
-		if m != nil {
-			list = append(list, *m)
-		}
-	}
-	return list, errors.Join(errs...)
 }

@@ -199,7 +199,8 @@ type Audit struct {
 	Next    string       `json:"next,omitempty"`
 }
 
-// AuditEntry is one change that was asked for. It is written down before the change is made, and again with its outcome.
+// AuditEntry is one change that was asked for. It is written down before the change is made, and again with its outcome. Of a removal of a
+// user or member both may come later.
 type AuditEntry struct {
 	Time time.Time `json:"time"`
 	// ID is the same of both entries of a change.
