@@ -3,19 +3,27 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
 )
 
 // Kubectl returns kubectl for this cluster.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, c.Tools.Path("kubectl"), append([]string{"--kubeconfig", c.Kubeconfig()}, args...)...)
+	cmd := exec.CommandContext(ctx, c.Tools.Path("kubectl"), args...)
+	cmd.Env = append(os.Environ(), c.Environment()...)
+	return cmd
+}
+
+// Environment is what kubectl and Helm need: without it they would leave files elsewhere.
+func (c *Cluster) Environment() []string {
+	return []string{"KUBECONFIG=" + c.Kubeconfig(), "KUBECACHEDIR=" + c.path("kubectl")}
 }
 
 // apply makes the objects that every cluster has.
@@ -26,20 +34,22 @@ func (c *Cluster) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"apply", "--server-side", "--force-conflicts", "--field-manager=devcluster", "-f", "-"}
+	args := []string{"apply", "--server-side", "--force-conflicts", "--validate=false", "--field-manager=devcluster", "-f", "-"}
 	if c.Config.CertManager {
 		args = append(args, "-f", c.Tools.Path("crds"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// The namespaces that the API server makes itself may come a moment after it says that it is ready.
 	err = poll(ctx, func() error {
 		cmd := c.Kubectl(ctx, args...)
 		cmd.Stdin = strings.NewReader(base)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+			c.Progress.Detail("parts", err.Error)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("apply what every cluster has: %w", err)

@@ -75,7 +75,7 @@ func (c *Cluster) api() part {
 
 // rest are the parts of the control plane that need the API server.
 func (c *Cluster) rest(self string) []part {
-	all := []part{
+	return []part{
 		c.part("https://127.0.0.1:10257/healthz", "kube-controller-manager",
 			"--kubeconfig="+c.pki("kube-controller-manager.kubeconfig"), "--leader-elect=false",
 			"--bind-address=127.0.0.1", "--use-service-account-credentials",
@@ -89,11 +89,15 @@ func (c *Cluster) rest(self string) []part {
 			"--cert", c.pki("kube-apiserver.crt"), "--key", c.pki("kube-apiserver.key"), "--control", c.Front()}},
 			"https://" + network.Control + ":" + strconv.Itoa(frontPort) + "/readyz"},
 	}
-	if c.Config.CertManager {
-		all = append(all, c.part("http://127.0.0.1:9402/healthz", "cert-manager",
-			"--kubeconfig="+c.pki("cert-manager.kubeconfig"), "--listen=127.0.0.1:9402"))
+}
+
+// certManager is there if it is wanted. It needs the definitions of its objects.
+func (c *Cluster) certManager() []part {
+	if !c.Config.CertManager {
+		return nil
 	}
-	return all
+	return []part{c.part("http://127.0.0.1:9402/healthz", "cert-manager",
+		"--kubeconfig="+c.pki("cert-manager.kubeconfig"), "--listen=127.0.0.1:9402")}
 }
 
 // outside are the processes of the room: what the host reaches the cluster by, and what makes volumes. The control plane

@@ -27,11 +27,12 @@ func (c *Cluster) await(ctx context.Context, on string, p part) error {
 	if p.health == "" {
 		return nil
 	}
+	from := machine.Find(c.path(control))
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var dead error
 	err := poll(ctx, func() error {
-		err := c.well(ctx, p)
+		err := well(ctx, from, p)
 		if err != nil {
 			if dead = c.dead(on, p.Name); dead != nil {
 				return nil
@@ -45,9 +46,8 @@ func (c *Cluster) await(ctx context.Context, on string, p part) error {
 	return dead
 }
 
-// well asks a part, from where the control plane is.
-func (c *Cluster) well(ctx context.Context, p part) error {
-	pid := machine.Find(c.path(control))
+// well asks a part, from the network of the process pid, which is the control plane's.
+func well(ctx context.Context, pid int, p part) error {
 	if pid == 0 {
 		return machine.ErrNotRunning
 	}
@@ -130,7 +130,10 @@ func (c *Cluster) awaitNode(ctx context.Context, n int) error {
 	defer cancel()
 	var dead error
 	err = poll(limited, func() error {
-		err := ready(limited, client, name)
+		since, err := c.started(name, "kubelet")
+		if err == nil {
+			err = ready(limited, client, name, since)
+		}
 		if err != nil {
 			for _, p := range c.node(n) {
 				dead = errors.Join(dead, c.dead(name, p.Name))
@@ -152,15 +155,33 @@ func (c *Cluster) awaitNode(ctx context.Context, n int) error {
 	return nil
 }
 
-func ready(ctx context.Context, client kubernetes.Interface, name string) error {
+// started returns when a process was started.
+func (c *Cluster) started(on, process string) (time.Time, error) {
+	states, err := machine.List(c.path(on))
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, s := range states {
+		if s.Name == process {
+			return s.Started, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s was not started on %s", process, on)
+}
+
+// ready tells whether a node has said since some time that it is ready: what an earlier life of it said is no answer.
+// It says so once when kubelet starts, and then only every few minutes.
+func ready(ctx context.Context, client kubernetes.Interface, name string, since time.Time) error {
 	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
-			// What an earlier life of the node said is no answer.
-			if condition.Status == corev1.ConditionTrue && time.Since(condition.LastHeartbeatTime.Time) < time.Minute {
+			if condition.LastHeartbeatTime.Time.Before(since.Truncate(time.Second)) {
+				break
+			}
+			if condition.Status == corev1.ConditionTrue {
 				return nil
 			}
 			return errors.New(condition.Message)

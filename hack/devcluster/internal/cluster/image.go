@@ -30,11 +30,19 @@ func (c *Cluster) makePause() error {
 	return errors.Join(image.Write(file, made, PauseImage), file.Close())
 }
 
+// importPause sees to it that a node has the image before kubelet asks for it. It stays on the node's disk.
 func (c *Cluster) importPause(ctx context.Context, n int) error {
+	has := c.path(network.NodeName(n), "has-pause")
+	if _, err := os.Stat(has); err == nil {
+		return nil
+	}
 	if _, err := machine.Start(c.path(network.NodeName(n)), c.node(n)[0].Process); err != nil {
 		return err
 	}
-	return c.load(ctx, n, c.path("pause.tar"))
+	if err := c.load(ctx, n, c.path("pause.tar")); err != nil {
+		return err
+	}
+	return write(has, PauseImage)
 }
 
 // Load puts the images of a tar, of Docker's or of OCI's form, into every node that runs.

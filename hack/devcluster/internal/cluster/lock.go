@@ -38,7 +38,7 @@ func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
 
 // poll calls try until it succeeds; when ctx ends, it returns what try said last.
 func poll(ctx context.Context, try func() error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()

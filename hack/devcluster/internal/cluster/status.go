@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type Line struct {
 // Status returns what runs on every machine of the cluster, and whether it is well.
 func (c *Cluster) Status(ctx context.Context) []Line {
 	health := map[string]part{}
-	for _, p := range append(c.rest(""), c.store(), c.api()) {
+	for _, p := range slices.Concat(c.rest(""), c.certManager(), []part{c.store(), c.api()}) {
 		health[control+"/"+p.Name] = p
 	}
 	for n := 1; n <= c.Config.Nodes; n++ {
@@ -35,6 +36,7 @@ func (c *Cluster) Status(ctx context.Context) []Line {
 			health[network.NodeName(n)+"/"+p.Name] = p
 		}
 	}
+	from := machine.Find(c.path(control))
 	var all []Line
 	for _, name := range c.machines() {
 		states, err := machine.List(c.path(name))
@@ -52,7 +54,7 @@ func (c *Cluster) Status(ctx context.Context) []Line {
 			} else if ok && p.health != "" {
 				line.State = "well"
 				limited, cancel := context.WithTimeout(ctx, 2*time.Second)
-				if err := c.well(limited, p); err != nil {
+				if err := well(limited, from, p); err != nil {
 					line.State = "does not answer: " + err.Error()
 				}
 				cancel()

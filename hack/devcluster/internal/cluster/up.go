@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
@@ -113,19 +114,24 @@ func (c *Cluster) start(ctx context.Context) error {
 	nodes := make(chan error, 1)
 	go func() {
 		nodes <- c.step("nodes", fmt.Sprintf("start %d", c.Config.Nodes), func() error {
-			for n := 1; n <= c.Config.Nodes; n++ {
-				if err := c.startNode(ctx, n); err != nil {
-					return err
-				}
+			errs := make([]error, c.Config.Nodes)
+			var starting sync.WaitGroup
+			for n := range errs {
+				starting.Go(func() { errs[n] = c.startNode(ctx, n+1) })
 			}
-			return nil
+			starting.Wait()
+			return errors.Join(errs...)
 		})
 	}()
 	err = c.step("parts", "what goes with the API server", func() error {
+		if err := c.startAll(control, c.rest(self)); err != nil {
+			return err
+		}
 		if err := c.apply(ctx); err != nil {
 			return err
 		}
-		return c.runAll(ctx, control, c.rest(self))
+		all := append(c.rest(self), c.certManager()...)
+		return c.runAll(ctx, control, all)
 	})
 	if err := errors.Join(err, <-nodes); err != nil {
 		return err
@@ -175,10 +181,9 @@ func (c *Cluster) startNode(ctx context.Context, n int) error {
 		if err := network.Attach(ctx, machine.Find(c.path(control)), machine.Find(c.path(name)), n); err != nil {
 			return err
 		}
-		// What stood for the node's sandboxes is not on its disk.
-		if err := c.importPause(ctx, n); err != nil {
-			return err
-		}
+	}
+	if err := c.importPause(ctx, n); err != nil {
+		return err
 	}
 	return c.startAll(name, c.node(n))
 }

@@ -140,7 +140,7 @@ func (a *app) pass(name, short string) *cobra.Command {
 				return err
 			}
 			path := c.Tools.Path(name)
-			env := append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
+			env := append(os.Environ(), c.Environment()...)
 			return fmt.Errorf("%s: %w", path, syscall.Exec(path, append([]string{name}, args...), env))
 		},
 	}

@@ -76,7 +76,7 @@ func (a *app) fault(verb, short string, do func(context.Context, *cluster.Cluste
 }
 
 func (a *app) exec() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "exec N COMMAND ...",
 		Short:   "Run a program of the host within a node (0 or control: the control plane)",
 		Example: "  devcluster node exec 1 ip addr",
@@ -97,6 +97,9 @@ func (a *app) exec() *cobra.Command {
 			return run(inside)
 		},
 	}
+	// Flags after the node are the program's.
+	cmd.Flags().SetInterspersed(false)
+	return cmd
 }
 
 // number reads 2, node2 or control.
