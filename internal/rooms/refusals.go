@@ -8,7 +8,7 @@ import v1 "github.com/unibus/unibus/api/membership/v1"
 var (
 	errForbidden     = refusal(v1.CodeForbidden, "no such room, or you are not in it: ask an admin of the room")
 	errReader        = refusal(v1.CodeForbidden, "readers don't append: ask an admin of the room to make you a member")
-	errNotKept       = refusal(v1.CodeNotKept, "the room keeps no history: publish in it, or give it a history class")
+	errNotKept       = refusal(v1.CodeNotKept, "the room keeps no history: publish in it, or use a room that was made with a history class")
 	errPublisherRate = refusal(v1.CodeRate, "you append more messages a second than the room's history class allows one user: try again later")
 	errRoomRate      = refusal(v1.CodeRate, "more messages a second are appended to the room than its history class allows: try again later")
 	errUserRate      = refusal(v1.CodeRate, "you ask more a second than a node lets one user: try again later, and wait for answers")
