@@ -22,6 +22,11 @@ STOCK        := .cache/nats-server-$(NATS_VERSION)-$(shell $(GO) env GOVERSION)
 # Clients that tests use as they come; go.mod, package.json and their lock files name the versions.
 CLIENTS      := internal/e2e/testdata/clients
 
+# A module of its own. Its programs and tests are compiled alike, so that what they share is compiled once.
+DEVCLUSTER   := CGO_ENABLED=0 GOFLAGS='$(shell $(GO) env GOFLAGS) -trimpath'
+# All of that module but components, which links Kubernetes.
+OURS         := . ./pause $(patsubst hack/devcluster/%,./%/...,$(wildcard hack/devcluster/conformance hack/devcluster/internal))
+
 .PHONY: help
 help: ## Show this help
 	@echo 'usage: make TARGET [NAME=VALUE ...]'
@@ -41,6 +46,7 @@ generate: ## Write all generated files anew (go generate)
 .PHONY: lint
 lint: $(LINT) ## Run the linters, the import law among them, and see that the law bites
 	$(LINT) run --allow-parallel-runners ./...
+	cd hack/devcluster && $(DEVCLUSTER) $(abspath $(LINT)) run --allow-parallel-runners $(OURS)
 	$(GO) run ./hack/lawcheck $(LINT)
 
 # Built once for each version: it takes minutes.
@@ -51,6 +57,7 @@ $(LINT):
 verify: verify-format verify-generate lint ## Check formatting, go.mod, generated files, vet and lint; changes no source file that is in order
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	cd hack/devcluster && $(GO) mod tidy -diff && $(DEVCLUSTER) $(GO) vet $(OURS)
 
 .PHONY: verify-format
 verify-format:
@@ -104,6 +111,10 @@ bench-users: build $(STOCK) ## Measure how soon a removed user is gone, and byst
 pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run made now
 	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) pictures
 
+.PHONY: screens
+screens: ## Draw docs/chat.svg and docs/chat-pause.svg: two people chat in tmux, on three nodes, one of which is killed
+	$(GO) test ./hack/screens -count=1 -v -run TestChat -write
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)
 	hack/fuzz.sh $(FUZZTIME)
@@ -115,6 +126,30 @@ first-message: ## Tell the minutes from a clean clone, with nothing downloaded o
 .PHONY: docs-long
 docs-long: ## Run the command blocks of the documentation that take long or need root (make test runs the others)
 	DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs
+
+.PHONY: bin/devcluster
+bin/devcluster:
+	$(DEVCLUSTER) $(GO) build -C hack/devcluster -ldflags '-s -w' -o $(abspath $@) .
+
+.PHONY: devcluster-build
+devcluster-build: bin/devcluster ## Build Kubernetes and its tools from Go modules, once (minutes; needs root to install packages)
+	bin/devcluster build --install
+
+.PHONY: devcluster-up
+devcluster-up: devcluster-build ## Bring a real Kubernetes up on this machine (UP='--nodes 5 --name other'; needs root)
+	bin/devcluster up $(UP)
+
+.PHONY: devcluster-down
+devcluster-down: bin/devcluster ## Remove all clusters of devcluster and all they made
+	bin/devcluster down --all
+
+.PHONY: test-devcluster
+test-devcluster: devcluster-build ## See that a cluster of devcluster is what the operator relies on (needs root)
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./conformance
+
+.PHONY: envtest-assets
+envtest-assets: devcluster-build ## Print the setting by which envtest finds etcd, kube-apiserver and kubectl
+	@bin/devcluster build --assets
 
 .PHONY: clean
 clean: ## Remove what was built (the tools in .cache stay)

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a part may take to answer, on a slow and busy machine.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // Up brings the cluster up as configured, or completes and mends one that is up: what runs is left alone. A cluster that
 // an earlier Up left half made is made anew.

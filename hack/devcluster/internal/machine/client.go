@@ -83,7 +83,7 @@ func call(dir, method string, arg, reply any) error {
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
 	client := rpc.NewClient(conn)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	return client.Call("Init."+method, arg, reply)
 }
 
