@@ -3,6 +3,7 @@
 package client
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,10 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("_INBOX.x", "NATS/1.0 503\r\n\r\n", []byte(""), uint64(0))
 	f.Add("_INBOX.x", "", []byte(`{"sequence":1,"duplicate":true}`), uint64(1))
 	f.Add("_INBOX.x", "", []byte(`{"error":{"code":"rate"}}`), uint64(1))
+	for _, answer := range []string{`{"stream":"HISTORY_kept","seq":7}`, `{"stream":"a","seq":7,"duplicate":true}`, `{"stream":"a","domain":"b","seq":7}`,
+		`{"stream":"a","error":{},"b":"c","seq":7}`, `{"stream":"a","seq":0}`, `{"stream":"a","seq":07}`, `{"stream":"\","seq":7}`} {
+		f.Add("_INBOX.x", "", []byte(answer), uint64(1))
+	}
 	f.Add(v1.RoomSubject(room, user, v1.SubjectMessage), "", []byte("x"), uint64(1))
 	f.Fuzz(func(t *testing.T, subject, header string, data []byte, last uint64) {
 		h, err := nats.DecodeHeadersMsg([]byte(header))
@@ -53,6 +58,10 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%+v, %v", r, err)
 		} else if err != nil && strings.ContainsAny(err.Error(), "\x1b\r\n") {
 			t.Errorf("%q", err)
+		}
+		var a v1.AppendAnswer
+		if sequence, ok := plainReceipt(data); ok && (json.Unmarshal(data, &a) != nil || a.Error != nil || a.Duplicate || a.Sequence != sequence) {
+			t.Errorf("%q is read as sequence %d, and means %+v", data, sequence, a)
 		}
 		if end, err := readEnd(m, 0); err == nil && (end.More || end.Messages != 0) {
 			t.Errorf("%+v", end)
