@@ -111,6 +111,10 @@ bench-users: build $(STOCK) ## Measure how soon a removed user is gone, and byst
 pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run made now
 	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) pictures
 
+.PHONY: screens
+screens: ## Draw docs/chat.svg and docs/chat-pause.svg: two people chat in tmux, on three nodes, one of which is killed
+	$(GO) test ./hack/screens -count=1 -v -run TestChat -write
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)
 	hack/fuzz.sh $(FUZZTIME)
