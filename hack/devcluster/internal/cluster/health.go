@@ -190,8 +190,9 @@ func ready(ctx context.Context, client kubernetes.Interface, name string, since 
 	return errors.New("it has not said anything yet")
 }
 
-// awaitVolumes returns when there is a storage class: the provisioner makes it.
-func (c *Cluster) awaitVolumes(ctx context.Context) error {
+// awaitObjects returns when there is what controllers make of their own: the storage class, and who pods of the namespace
+// default run as.
+func (c *Cluster) awaitObjects(ctx context.Context) error {
 	client, err := c.Client()
 	if err != nil {
 		return err
@@ -199,14 +200,15 @@ func (c *Cluster) awaitVolumes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = poll(ctx, func() error {
-		_, err := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{})
-		if dead := c.dead(room, "volumes"); err != nil && dead != nil {
+		_, class := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{})
+		if dead := c.dead(room, "volumes"); class != nil && dead != nil {
 			return dead
 		}
-		return err
+		_, account := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+		return errors.Join(class, account)
 	})
 	if err != nil {
-		return fmt.Errorf("storage class standard: %w", err)
+		return fmt.Errorf("what controllers make: %w", err)
 	}
 	return nil
 }

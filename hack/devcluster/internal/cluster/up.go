@@ -137,7 +137,7 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	return c.step("ready", "wait until every node and part answers", func() error {
-		return errors.Join(c.awaitNodes(ctx), c.awaitVolumes(ctx))
+		return errors.Join(c.awaitNodes(ctx), c.awaitObjects(ctx))
 	})
 }
 

@@ -128,6 +128,15 @@ func mustDevcluster(t *testing.T, args ...string) {
 	}
 }
 
+// mustBegin returns the traces of a machine without the cluster, and removes it after the test.
+func mustBegin(t *testing.T) []string {
+	t.Helper()
+	mustDevcluster(t, "build")
+	mustDevcluster(t, "down")
+	t.Cleanup(func() { mustDevcluster(t, "down") })
+	return traces(t)
+}
+
 const pod = `
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -145,8 +154,7 @@ spec:
 `
 
 func TestDownLeavesNothing(t *testing.T) {
-	mustDevcluster(t, "build")
-	before := traces(t)
+	before := mustBegin(t)
 	mustDevcluster(t, "up", "--nodes", "2")
 	apply := devcluster(t, "kubectl", "apply", "-f", "-")
 	apply.Stdin = strings.NewReader(pod)
@@ -163,8 +171,7 @@ func TestDownLeavesNothing(t *testing.T) {
 
 // Wherever up is killed, down removes what it did.
 func TestDownAfterUpWasKilled(t *testing.T) {
-	mustDevcluster(t, "build")
-	before := traces(t)
+	before := mustBegin(t)
 	began := time.Now()
 	mustDevcluster(t, "up", "--nodes", "2")
 	whole := time.Since(began)
