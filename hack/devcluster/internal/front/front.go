@@ -77,7 +77,7 @@ func serve(ctx context.Context, o Options, listener net.Listener) error {
 	}
 	closeAll(front, door)
 	for range left {
-		<-ended
+		_ = <-ended // closed by the line above
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
