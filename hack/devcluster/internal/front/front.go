@@ -77,7 +77,7 @@ func serve(ctx context.Context, o Options, listener net.Listener) error {
 	}
 	closeAll(front, door)
 	for range left {
-		_ = <-ended // closed by the line above
+		o.Log.Debug("closed", "error", <-ended)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

@@ -7,6 +7,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"io"
 	"io/fs"
@@ -35,6 +36,9 @@ const (
 
 // Build returns the image of a program. The same program and the same certificates make the same image.
 func Build(binary string) (v1.Image, error) {
+	if err := static(binary); err != nil {
+		return nil, err
+	}
 	program := "/" + filepath.Base(binary)
 	layer, err := files(map[string]string{program: binary, authorities: authorities})
 	if err != nil {
@@ -59,6 +63,21 @@ func Build(binary string) (v1.Image, error) {
 	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
 	config.Config = v1.Config{User: user, WorkingDir: "/", Entrypoint: []string{program}, Env: []string{"PATH=/"}}
 	return mutate.ConfigFile(image, config)
+}
+
+// static refuses a program that could not start: there is nothing in the image to link it with.
+func static(binary string) error {
+	program, err := elf.Open(binary)
+	if err != nil {
+		return nil // no program, or not there: whoever reads it tells
+	}
+	defer func() { _ = program.Close() }()
+	for _, part := range program.Progs {
+		if part.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked dynamically: build it with CGO_ENABLED=0", binary)
+		}
+	}
+	return nil
 }
 
 // files returns a tar of files, by the name that they have in it: root's, readable by all, without times.

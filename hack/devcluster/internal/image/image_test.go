@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,11 @@ func TestWriteRefusesATagThatIsNone(t *testing.T) {
 	}
 	if err := Write(io.Discard, made, "No Tag"); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestBuildRefusesWhatCouldNotStart(t *testing.T) {
+	if _, err := Build("/bin/sh"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+		t.Errorf("got %v, want the remedy", err)
 	}
 }
