@@ -26,7 +26,7 @@ type Options struct {
 	// Servers are the nodes' client ports, "nats://host:4222". Of several, the client uses any that takes it. Only these are
 	// used, whatever a server tells of others. Off loopback they must speak TLS.
 	Servers []string
-	// API is the base URL of the HTTP API, "https://host:8443". Off loopback it must be https.
+	// API is the base URL of the HTTP API, "https://host:8223". Off loopback it must be https.
 	API string
 	// ClusterID is the cluster for which the HTTP API is given tokens. When it is empty it is learned from the API's first answer:
 	// keep that (API.Cluster), so that a server which poses as the API later is given no token for another cluster.
