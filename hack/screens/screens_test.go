@@ -208,7 +208,12 @@ func TestChat(t *testing.T) {
 	for _, x := range []*terminal{ann, bob} {
 		x.resize("60")
 	}
-	natstest.Within(t, limit, "the larger screens", func() bool { return len(ann.screen()) == 60 && len(bob.screen()) == 60 })
+	for _, x := range []*terminal{ann, bob} { // it is drawn anew a moment after it is larger
+		natstest.Within(t, limit, "a larger screen, with the first messages", func() bool {
+			all, _ := said(x.screen())
+			return slices.Contains(all, "admin: number 1") && slices.Contains(all, "bob: number 1")
+		})
+	}
 	annSees, bobSees := whole(ann), whole(bob)
 	if diff := cmp.Diff(annSees, bobSees); diff != "" {
 		t.Errorf("they see different things, -ann +bob:\n%s", diff)
