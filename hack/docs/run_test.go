@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +18,21 @@ import (
 	"time"
 )
 
+// foreign is what the contexts are before the first block: the reader's own bus is the current one, so that a block which does not say
+// that it means another fails here, and changes nothing there.
+const foreign = `{"current":"prod","contexts":{"prod":{"servers":["nats://127.0.0.1:1"],"api":"http://127.0.0.1:1","key":"/nowhere/prod.nk"}}}`
+
 // command runs a block's text in a shell, in a process group of its own. Contexts are the folder's, not those of who runs the test.
 func command(ctx context.Context, t *testing.T, dir, text string) *exec.Cmd {
+	known := filepath.Join(dir, "contexts.json")
+	if _, err := os.Stat(known); errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(known, []byte(foreign), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "UNIBUS_CONTEXTS="+filepath.Join(dir, "contexts.json"))
+	cmd.Env = append(os.Environ(), "UNIBUS_CONTEXTS="+known)
 	cmd.WaitDelay = time.Second // a node that goes on in the background may hold the pipe
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	t.Cleanup(func() {
