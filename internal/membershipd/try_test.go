@@ -3,8 +3,10 @@
 package membershipd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nkeys"
 
 	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -145,6 +148,70 @@ func TestDev(t *testing.T) {
 	defer later.Close()
 	if m, _, err := later.Member(ctx, trial.Room, "guest"); err != nil || m.Role != v1.RoleAdmin {
 		t.Errorf("the guest, whom the admin made an admin of the room, is %q, %v", m.Role, err)
+	}
+}
+
+// mustAPI is the API as the admin of a node for trying out.
+func mustAPI(t *testing.T, file string, key client.Signer) *client.API {
+	t.Helper()
+	f, err := contexts.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := f.Contexts[trial.Admin].Options()
+	if key != nil {
+		o.Key = key
+	}
+	a, err := client.NewAPI(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
+}
+
+// TestDevUndoesNoRemoval: who was removed stays out when the node starts again, be it the guest or the admin whom it was made with.
+func TestDevUndoesNoRemoval(t *testing.T) {
+	dir, own := t.TempDir(), filepath.Join(t.TempDir(), "contexts.json")
+	t.Setenv(contexts.EnvFile, own)
+	d, lines := mustTry(t, dir)
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := client.SeedFunc(func() ([]byte, error) {
+		seed, err := pair.Seed()
+		return bytes.Clone(seed), err // it is wiped after use
+	})
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := mustAPI(t, own, nil)
+	if _, _, err := admin.PutUser(t.Context(), public, v1.PutUser{Name: "ann", Admin: true}, client.Absent); err != nil {
+		t.Fatal(err)
+	}
+	ann := mustAPI(t, own, key)
+	removed := []string{"guest", "admin"}
+	for _, user := range removed {
+		if err := ann.DeleteUser(t.Context(), user, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	d.mustEnd(t)
+
+	_, again := mustTry(t, dir)
+	if diff := cmp.Diff(lines, again); diff != "" {
+		t.Errorf("lines of the second start, -first +second:\n%s", diff)
+	}
+	ann = mustAPI(t, own, key) // on another port
+	for _, user := range removed {
+		if _, _, err := ann.User(t.Context(), user); !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("%s, who was removed, is found: %v", user, err)
+		}
 	}
 }
 
