@@ -56,7 +56,8 @@ func TestAPIServerFaults(t *testing.T) {
 
 	fault("down", "--for", "3s")
 	eventually(t, "a fault ends by itself", func(context.Context) error { return ask("hit") })
-	for _, args := range [][]string{{"reject", "--status", "200"}, {"down", "--for", "-1s"}, {"slow", "--latency", "0s"}} {
+	for _, args := range [][]string{{"reject", "--status", "200"}, {"down", "--for", "-1s"}, {"slow", "--latency", "0s"},
+		{"down", "--service-account", s.name + "/nobody"}} {
 		if out, err := devcluster(append([]string{"apiserver"}, args...)...); err == nil {
 			t.Errorf("%v is taken: %s", args, out)
 		}

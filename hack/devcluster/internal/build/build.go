@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -33,24 +34,22 @@ type Builder struct {
 	Progress *progress.Reporter
 }
 
-// Tools are where the programs are.
-type Tools struct {
-	dirs map[string]string
-}
+// Tools are where the programs are: the folder of each step by its name.
+type Tools map[string]string
 
 // Path returns the program of a name.
 func (t Tools) Path(name string) string {
 	switch name {
 	case "containerd", "containerd-shim-runc-v2", "ctr":
-		return filepath.Join(t.dirs["containerd"], name)
+		return filepath.Join(t["containerd"], name)
 	case "runc", "helm", "pause":
-		return filepath.Join(t.dirs[name], name)
+		return filepath.Join(t[name], name)
 	}
-	return filepath.Join(t.dirs["components"], name)
+	return filepath.Join(t["components"], name)
 }
 
 // Dir returns the folder of a step, like "cni".
-func (t Tools) Dir(step string) string { return t.dirs[step] }
+func (t Tools) Dir(step string) string { return t[step] }
 
 // Versions returns what is built, as lines of a name and a version.
 func (b *Builder) Versions() ([][2]string, error) {
@@ -68,23 +67,30 @@ func (b *Builder) Versions() ([][2]string, error) {
 }
 
 // Build returns the tools, and builds what is missing. It may be interrupted: what has been built stays, and the next
-// build goes on from there. Of several at a time one builds and the others wait for it.
-func (b *Builder) Build(ctx context.Context) (Tools, error) {
-	tools := Tools{dirs: map[string]string{}}
+// build goes on from there. Of several at a time one builds and the others wait for it. If steps are named, it builds no
+// others.
+func (b *Builder) Build(ctx context.Context, only ...string) (Tools, error) {
+	tools := Tools{}
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
 		return tools, err
 	}
-	compiler, err := b.goCommand(ctx, ".", "env", "GOVERSION").Output()
+	// The folder of who calls may choose another Go.
+	env := b.goCommand(ctx, b.Cache, "env", "GOVERSION")
+	env.Stderr = os.Stderr
+	compiler, err := env.Output()
 	if err != nil {
 		return tools, fmt.Errorf("run go: %w (Go must be installed and in the PATH)", err)
 	}
 	for _, s := range steps {
+		if len(only) > 0 && !slices.Contains(only, s.name) {
+			continue
+		}
 		key, err := b.key(s, string(compiler))
 		if err != nil {
 			return tools, err
 		}
 		dir := filepath.Join(b.Cache, s.name+"-"+key)
-		tools.dirs[s.name] = dir
+		tools[s.name] = dir
 		if _, err := os.Stat(dir); err == nil {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // Kubectl returns kubectl for this cluster.
@@ -41,7 +42,7 @@ func (c *Cluster) apply(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// The namespaces that the API server makes itself may come a moment after it says that it is ready.
-	err = poll(ctx, func() error {
+	err = poll.Until(ctx, func() error {
 		cmd := c.Kubectl(ctx, args...)
 		cmd.Stdin = strings.NewReader(base)
 		out, err := cmd.CombinedOutput()

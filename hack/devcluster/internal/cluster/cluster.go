@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +19,12 @@ import (
 	"github.com/unibus/unibus/hack/devcluster/internal/progress"
 )
 
-// ErrNotUp is returned by what needs a cluster that is up.
-var ErrNotUp = errors.New("the cluster is not up")
+var (
+	// ErrNotUp is returned by what needs a cluster that is up.
+	ErrNotUp = errors.New("the cluster is not up")
+	// ErrNothing is returned by what looks at a cluster, even one that did not come up, if there is none.
+	ErrNothing = errors.New("there is no such cluster")
+)
 
 // Cluster is one cluster: all that it has on disk is in its folder, and all that it runs is in its cgroup.
 type Cluster struct {
@@ -38,6 +43,7 @@ type Config struct {
 	Nodes       int           `json:"nodes"`
 	Port        int           `json:"port"` // of the API server, on the loopback of the host
 	CertManager bool          `json:"certManager"`
+	Tools       build.Tools   `json:"tools"` // what it was brought up with last
 	Cuts        []network.Cut `json:"cuts,omitempty"`
 	// Complete is set when the cluster has been up: what comes before it may be of any state.
 	Complete bool `json:"complete"`
@@ -66,6 +72,7 @@ func Open(cache, name string) (*Cluster, error) {
 	}
 	// A file that was not written to its end is that of a cluster that is not complete.
 	_ = json.Unmarshal(text, &c.Config)
+	c.Tools = c.Config.Tools
 	return c, nil
 }
 
@@ -84,10 +91,18 @@ func List(cache string) ([]string, error) {
 
 // NeedUp returns ErrNotUp, with the remedy, for a cluster that has not been brought up.
 func (c *Cluster) NeedUp() error {
-	if c.Config.Complete {
+	if c.Config.Complete && len(c.Tools) > 0 {
 		return nil
 	}
 	return fmt.Errorf("cluster %q: %w: run devcluster up --name %s", c.Name, ErrNotUp, c.Name)
+}
+
+// NeedAny returns ErrNothing, with the remedy, unless there is something to look at, such as what an Up that failed left.
+func (c *Cluster) NeedAny() error {
+	if c.Config.Nodes > 0 && len(c.Tools) > 0 {
+		return nil
+	}
+	return fmt.Errorf("cluster %q: %w: run devcluster up --name %s", c.Name, ErrNothing, c.Name)
 }
 
 // Kubeconfig is the file by which its owner reaches the cluster.
@@ -100,10 +115,15 @@ func (c *Cluster) path(parts ...string) string {
 	return filepath.Join(append([]string{c.Dir}, parts...)...)
 }
 
-// cgroup is that of the whole cluster; its machines are below it.
-func (c *Cluster) cgroup() string { return "devcluster." + c.Name }
+// cgroup is that of the whole cluster; its machines are below it. It is named after the folder too: what is in it is killed
+// by down, and another cache may have a cluster of the same name.
+func (c *Cluster) cgroup() string {
+	sum := sha256.Sum256([]byte(c.Dir))
+	return fmt.Sprintf("devcluster.%s.%x", c.Name, sum[:4])
+}
 
 func (c *Cluster) save() error {
+	c.Config.Tools = c.Tools
 	text, err := json.MarshalIndent(c.Config, "", "  ")
 	if err != nil {
 		return err

@@ -4,10 +4,14 @@ package cluster
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/build"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -64,5 +68,58 @@ func TestFiles(t *testing.T) {
 	}
 	if err := c.writeNode(1); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is in the cgroup is killed by down: another cache may have a cluster of the same name.
+func TestCgroupIsTheFolders(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		c, err := Open(t.TempDir(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[c.cgroup()] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("two clusters have the cgroups %v", seen)
+	}
+}
+
+func TestNodeDir(t *testing.T) {
+	c := Cluster{Name: "a", Dir: "/d", Config: Config{Nodes: 3}}
+	for n, want := range map[int]string{-1: "", 0: "/d/control", 3: "/d/node3", 4: ""} {
+		if got, err := c.NodeDir(n); got != want || (err == nil) != (want != "") {
+			t.Errorf("node %d: got %q, %v, want %q", n, got, err, want)
+		}
+	}
+}
+
+// A cluster that did not come up can be looked at, and its logs outlive it.
+func TestWhatAFailedUpLeaves(t *testing.T) {
+	cache := t.TempDir()
+	made, err := Open(cache, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.NeedAny(); !errors.Is(err, ErrNothing) {
+		t.Errorf("got %v, want ErrNothing", err)
+	}
+	made.Config.Nodes, made.Tools = 1, build.Tools{"components": "/tools"}
+	if err := errors.Join(made.save(), write(made.path("node1", "log", "kubelet.log"), "why")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(cache, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Log("kubelet"); err != nil || !errors.Is(c.NeedUp(), ErrNotUp) || c.Tools.Path("kubectl") != "/tools/kubectl" {
+		t.Errorf("log: %v, up: %v, tools: %v", err, c.NeedUp(), c.Tools)
+	}
+	if err := c.keepLogs(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(c.last(), "node1", "kubelet.log")); err != nil || string(text) != "why" {
+		t.Errorf("got %q, %v", text, err)
 	}
 }

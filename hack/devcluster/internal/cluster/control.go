@@ -78,7 +78,7 @@ func (c *Cluster) rest(self string) []part {
 	return []part{
 		c.part("https://127.0.0.1:10257/healthz", "kube-controller-manager",
 			"--kubeconfig="+c.pki("kube-controller-manager.kubeconfig"), "--leader-elect=false",
-			"--bind-address=127.0.0.1", "--use-service-account-credentials",
+			"--bind-address=127.0.0.1", "--use-service-account-credentials", "--flex-volume-plugin-dir=/var/lib/volume-plugins",
 			"--root-ca-file="+c.pki("ca.crt"), "--service-account-private-key-file="+c.pki("service-accounts.key"),
 			"--cluster-signing-cert-file="+c.pki("ca.crt"), "--cluster-signing-key-file="+c.pki("ca.key")),
 		c.part("https://127.0.0.1:10259/healthz", "kube-scheduler",

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 	"github.com/unibus/unibus/hack/devcluster/internal/volumes"
 )
 
@@ -26,7 +27,30 @@ func (c *Cluster) Down(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	return c.step("down", "end processes, remove the cluster's folder", func() error { return c.remove(ctx) })
+	return c.step("down", "end processes, remove the cluster's folder", func() error {
+		return errors.Join(c.remove(ctx), os.RemoveAll(c.last()))
+	})
+}
+
+// last is where the logs of a cluster are that was removed because it had not come up.
+func (c *Cluster) last() string { return filepath.Join(c.cache(), c.Name+".last") }
+
+// keepLogs moves the logs of all machines out of the cluster's folder, which is removed next.
+func (c *Cluster) keepLogs() error {
+	if err := os.RemoveAll(c.last()); err != nil {
+		return err
+	}
+	logs, err := filepath.Glob(c.path("*", "log"))
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		to := filepath.Join(c.last(), filepath.Base(filepath.Dir(log)))
+		if err := errors.Join(os.MkdirAll(c.last(), 0o755), os.Rename(log, to)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remove ends the room, and with it all that was started in it.
@@ -43,7 +67,7 @@ func (c *Cluster) remove(ctx context.Context) error {
 		return err
 	}
 	// A cgroup is busy for a moment after its last process.
-	if err := poll(ctx, func() error { return machine.RemoveCgroup(c.cgroup()) }); err != nil {
+	if err := poll.Until(ctx, func() error { return machine.RemoveCgroup(c.cgroup()) }); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.Dir); err != nil {
@@ -56,7 +80,7 @@ func (c *Cluster) remove(ctx context.Context) error {
 // kill kills the init of the room, which takes all with it, and whatever is left in the cgroup of the cluster. It
 // returns when all are gone.
 func (c *Cluster) kill(ctx context.Context) error {
-	return poll(ctx, func() error {
+	return poll.Until(ctx, func() error {
 		pids := machine.Members(c.cgroup())
 		if pid := machine.Find(c.path(room)); pid != 0 {
 			pids = append([]int{pid}, pids...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // onNode does something to a node, with the cluster held.
@@ -24,7 +25,7 @@ func (c *Cluster) onNode(ctx context.Context, n int, what string, do func(dir st
 		return err
 	}
 	if n < 1 || n > c.Config.Nodes {
-		return fmt.Errorf("node %d: cluster %q has nodes 1 to %d", n, c.Name, c.Config.Nodes)
+		return c.noNode(n)
 	}
 	return c.step(network.NodeName(n), what, func() error { return do(c.path(network.NodeName(n))) })
 }
@@ -39,7 +40,7 @@ func (c *Cluster) StopNode(ctx context.Context, n int, grace time.Duration) erro
 		if err := machine.Send(dir, "kubelet", syscall.SIGTERM); err != nil {
 			return err
 		}
-		if err := poll(ctx, func() error { return running(dir, "kubelet") }); err != nil {
+		if err := poll.Until(ctx, func() error { return running(dir, "kubelet") }); err != nil {
 			return err
 		}
 		if _, err := machine.Contained(dir, syscall.SIGTERM); err != nil {
@@ -47,7 +48,7 @@ func (c *Cluster) StopNode(ctx context.Context, n int, grace time.Duration) erro
 		}
 		graceful, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
-		err := poll(graceful, func() error {
+		err := poll.Until(graceful, func() error {
 			left, err := machine.Contained(dir, 0)
 			if err == nil && left > 0 {
 				err = fmt.Errorf("%d containers run", left)
@@ -85,7 +86,7 @@ func (c *Cluster) powerOff(ctx context.Context, n int) error {
 	if err := machine.Send(c.path(room), name, syscall.SIGKILL); err != nil {
 		return err
 	}
-	return poll(ctx, func() error {
+	return poll.Until(ctx, func() error {
 		if left := machine.Members(c.nodeSpec(n).Cgroup); len(left) > 0 {
 			return fmt.Errorf("%d processes of %s end", len(left), name)
 		}

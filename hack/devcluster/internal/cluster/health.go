@@ -3,14 +3,13 @@
 package cluster
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // await returns when a part says that it is well; at once with an error if its process has ended.
@@ -30,20 +30,17 @@ func (c *Cluster) await(ctx context.Context, on string, p part) error {
 	from := machine.Find(c.path(control))
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var dead error
-	err := poll(ctx, func() error {
+	err := poll.Until(ctx, func() error {
 		err := well(ctx, from, p)
-		if err != nil {
-			if dead = c.dead(on, p.Name); dead != nil {
-				return nil
-			}
+		if err == nil {
+			return nil
 		}
-		return err
+		return cmp.Or(c.dead(on, p.Name), err)
 	})
 	if err != nil {
-		return fmt.Errorf("%s does not answer: %w: %s", p.Name, err, c.lastLines(on, p.Name))
+		return fmt.Errorf("%s does not answer: %w: %s", p.Name, err, machine.Tail(machine.Log(c.path(on), p.Name)))
 	}
-	return dead
+	return nil
 }
 
 // well asks a part, from the network of the process pid, which is the control plane's.
@@ -77,28 +74,18 @@ func well(ctx context.Context, pid int, p part) error {
 	return nil
 }
 
+// dead returns an error without hope if a process has ended, or the machine that it was on.
 func (c *Cluster) dead(on, name string) error {
 	states, err := machine.List(c.path(on))
 	if err != nil {
-		return err
+		return poll.Hopeless(err)
 	}
 	for _, s := range states {
 		if s.Name == name && s.Ended != "" {
-			return fmt.Errorf("%s on %s has ended (%s): %s", name, on, s.Ended, c.lastLines(on, name))
+			return poll.Hopeless(fmt.Errorf("%s on %s has ended (%s): %s", name, on, s.Ended, machine.Tail(machine.Log(c.path(on), name))))
 		}
 	}
 	return nil
-}
-
-// lastLines returns the end of a log, and where it is.
-func (c *Cluster) lastLines(on, name string) string {
-	path := machine.Log(c.path(on), name)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return path + " ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
 // Client returns a client of the API server for the cluster's owner.
@@ -108,6 +95,16 @@ func (c *Cluster) Client() (*kubernetes.Clientset, error) {
 		return nil, err
 	}
 	return kubernetes.NewForConfig(config)
+}
+
+// NeedAccount returns an error for a ServiceAccount that does not exist.
+func (c *Cluster) NeedAccount(ctx context.Context, namespace, name string) error {
+	client, err := c.Client()
+	if err != nil {
+		return err
+	}
+	_, err = client.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+	return err
 }
 
 // awaitNodes returns when every node is Ready and its kube-proxy has seen all there is.
@@ -128,23 +125,21 @@ func (c *Cluster) awaitNode(ctx context.Context, n int) error {
 	name := network.NodeName(n)
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var dead error
-	err = poll(limited, func() error {
+	err = poll.Until(limited, func() error {
 		since, err := c.started(name, "kubelet")
 		if err == nil {
 			err = ready(limited, client, name, since)
 		}
-		if err != nil {
-			for _, p := range c.node(n) {
-				dead = errors.Join(dead, c.dead(name, p.Name))
-			}
-			if dead != nil {
-				return nil
-			}
+		if err == nil {
+			return nil
 		}
-		return err
+		var dead error
+		for _, p := range c.node(n) {
+			dead = errors.Join(dead, c.dead(name, p.Name))
+		}
+		return cmp.Or(dead, err)
 	})
-	if err = errors.Join(err, dead); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s is not Ready: %w; see devcluster logs %s/kubelet", name, err, name)
 	}
 	for _, p := range c.node(n) {
@@ -199,7 +194,7 @@ func (c *Cluster) awaitObjects(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = poll(ctx, func() error {
+	err = poll.Until(ctx, func() error {
 		_, class := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{})
 		if dead := c.dead(room, "volumes"); class != nil && dead != nil {
 			return dead

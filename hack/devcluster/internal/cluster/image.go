@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/unibus/unibus/hack/devcluster/internal/image"
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // PauseImage holds the namespaces of every pod.
@@ -71,27 +73,35 @@ func (c *Cluster) load(ctx context.Context, n int, tar string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	name := network.NodeName(n)
-	err := poll(ctx, func() error {
+	file, err := os.Open(tar)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	// What is wrong once containerd answers is wrong with the file.
+	err = poll.Until(ctx, func() error {
 		if dead := c.dead(name, "containerd"); dead != nil {
 			return dead
 		}
-		file, err := os.Open(tar)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		cmd, err := machine.Enter(ctx, c.path(name), c.Tools.Path("ctr"), "--namespace=k8s.io", "images", "import", "--local", "-")
-		if err != nil {
-			return err
-		}
-		cmd.Stdin = file
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
-		}
-		return nil
+		return c.ctr(ctx, name, nil, "version")
 	})
+	if err == nil {
+		err = c.ctr(ctx, name, file, "images", "import", "--local", "-")
+	}
 	if err != nil {
 		return fmt.Errorf("load %s into %s: %w", tar, name, err)
+	}
+	return nil
+}
+
+func (c *Cluster) ctr(ctx context.Context, on string, input io.Reader, args ...string) error {
+	cmd, err := machine.Enter(ctx, c.path(on), append([]string{c.Tools.Path("ctr"), "--namespace=k8s.io"}, args...)...)
+	if err != nil {
+		return err
+	}
+	cmd.Stdin = input
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

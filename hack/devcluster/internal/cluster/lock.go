@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // hold takes the cluster for one command: others that change it wait. The lock ends with the process, however it ends.
@@ -21,7 +22,7 @@ func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
 		return nil, err
 	}
 	said := false
-	err = poll(ctx, func() error {
+	err = poll.Until(ctx, func() error {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != nil && !said {
 			said = true
@@ -34,21 +35,4 @@ func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
 		return nil, fmt.Errorf("cluster %q is being changed by another command: %w", c.Name, err)
 	}
 	return func() { file.Close() }, nil
-}
-
-// poll calls try until it succeeds; when ctx ends, it returns what try said last.
-func poll(ctx context.Context, try func() error) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-tick.C:
-		}
-	}
 }

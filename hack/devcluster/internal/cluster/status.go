@@ -97,7 +97,7 @@ var ErrNoLog = errors.New("no such log")
 // Log returns the file of a component's log. A component is a process, or MACHINE/PROCESS if several machines have one
 // of that name.
 func (c *Cluster) Log(component string) (string, error) {
-	if err := c.NeedUp(); err != nil {
+	if err := c.NeedAny(); err != nil {
 		return "", err
 	}
 	var found, all []string
@@ -121,4 +121,13 @@ func (c *Cluster) Log(component string) (string, error) {
 }
 
 // NodeDir returns the folder of a node's machine, or of that of the control plane for 0.
-func (c *Cluster) NodeDir(n int) string { return c.path(c.machines()[n+1]) }
+func (c *Cluster) NodeDir(n int) (string, error) {
+	if n < 0 || n > c.Config.Nodes {
+		return "", c.noNode(n)
+	}
+	return c.path(c.machines()[n+1]), nil
+}
+
+func (c *Cluster) noNode(n int) error {
+	return fmt.Errorf("node %d: cluster %q has nodes 1 to %d", n, c.Name, c.Config.Nodes)
+}

@@ -35,7 +35,10 @@ func (c *Cluster) Up(ctx context.Context, wanted Config) (err error) {
 		}
 	} else {
 		if _, err := os.Stat(c.Dir); !errors.Is(err, fs.ErrNotExist) {
-			c.Progress.Line(c.Name, "was left half made, or its machine was started anew: what there is of it is removed")
+			if err := c.keepLogs(); err != nil {
+				return err
+			}
+			c.Progress.Line(c.Name, "was left half made, or its machine was started anew: it is removed, its logs are in "+c.last())
 			if err := c.remove(ctx); err != nil {
 				return err
 			}

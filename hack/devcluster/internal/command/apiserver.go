@@ -41,9 +41,14 @@ func (a *app) apiFault(mode front.Mode, name, short string) *cobra.Command {
 			if fault.ServiceAccount != "" && (!ok || namespace == "" || account == "") {
 				return fmt.Errorf("--service-account %q: use NAMESPACE/NAME", fault.ServiceAccount)
 			}
-			c, err := a.running(cmd.Context())
+			c, err := a.running()
 			if err != nil {
 				return err
+			}
+			if account != "" && mode != front.None {
+				if err := c.NeedAccount(cmd.Context(), namespace, account); err != nil {
+					return fmt.Errorf("--service-account %s: %w", fault.ServiceAccount, err)
+				}
 			}
 			return front.Set(cmd.Context(), c.Front(), fault)
 		},

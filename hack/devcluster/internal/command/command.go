@@ -100,8 +100,8 @@ func (a *app) builder(ctx context.Context, install bool) (*build.Builder, error)
 
 // cluster opens the cluster that is meant, with the tools, which are built if they are not.
 func (a *app) cluster(ctx context.Context, install bool) (*cluster.Cluster, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("run this as root: it makes namespaces and mounts")
+	if err := needRoot(); err != nil {
+		return nil, err
 	}
 	builder, err := a.builder(ctx, install)
 	if err != nil {
@@ -119,9 +119,34 @@ func (a *app) cluster(ctx context.Context, install bool) (*cluster.Cluster, erro
 	return c, nil
 }
 
-// running is cluster for one that must be up.
-func (a *app) running(ctx context.Context) (*cluster.Cluster, error) {
-	c, err := a.cluster(ctx, false)
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("run this as root: it makes namespaces and mounts")
+	}
+	return nil
+}
+
+// existing opens a cluster that is there, even if it did not come up, with the tools that it was brought up with:
+// nothing is built.
+func (a *app) existing() (*cluster.Cluster, error) {
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	dir, err := cache()
+	if err != nil {
+		return nil, err
+	}
+	c, err := cluster.Open(dir, a.name)
+	if err != nil {
+		return nil, err
+	}
+	c.Progress = a.progress
+	return c, c.NeedAny()
+}
+
+// running is existing for a cluster that has come up.
+func (a *app) running() (*cluster.Cluster, error) {
+	c, err := a.existing()
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +159,8 @@ func (a *app) pass(name, short string) *cobra.Command {
 		Use:                name + " ...",
 		Short:              "Run " + short + " of the cluster (--name comes before " + name + ")",
 		DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.running(cmd.Context())
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := a.running()
 			if err != nil {
 				return err
 			}

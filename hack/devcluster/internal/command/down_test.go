@@ -32,8 +32,11 @@ func traces(t *testing.T) []string {
 		"netns": {"ip", "netns"}, "link": {"ip", "-oneline", "link"}, "route": {"ip", "route", "show", "table", "all"},
 		"nft": {"nft", "list", "ruleset"}, "loop": {"losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"},
 		"cgroup": {"sh", "-c", "find /sys/fs/cgroup -maxdepth 3 -type d"},
-		"file":   {"sh", "-c", "ls -d /run/* /run/*/* /var/lib/* /var/log/* /etc/cni/* /opt/cni/* 2>/dev/null || true"},
-		"sysctl": {"sh", "-c", "sysctl -a 2>/dev/null | grep -E '^(vm.overcommit_memory|vm.panic|kernel.panic|kernel.keys|net.ipv4.ip_forward|net.netfilter.nf_conntrack_max)' || true"},
+		"file":   {"sh", "-c", "ls -d /run/* /run/*/* /var/lib/* /var/log/* 2>/dev/null || true"},
+		"folder": {"sh", "-c", "find /etc /opt /usr/libexec -maxdepth 4 2>/dev/null || true"},
+		// Others have files there that come and go.
+		"temporary": {"sh", "-c", "ls -d /tmp/*devcluster-* /tmp/*kube* /tmp/*containerd* /tmp/*runc* /tmp/*cni* 2>/dev/null || true"},
+		"sysctl":    {"sh", "-c", "sysctl -a 2>/dev/null | grep -E '^(vm.overcommit_memory|vm.panic|kernel.panic|kernel.keys|net.ipv4.ip_forward|net.netfilter.nf_conntrack_max)' || true"},
 	} {
 		out, err := exec.Command(args[0], args[1:]...).Output()
 		if err != nil {

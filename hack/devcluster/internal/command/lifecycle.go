@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unibus/unibus/hack/devcluster/internal/build"
 	"github.com/unibus/unibus/hack/devcluster/internal/cluster"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
 )
@@ -20,17 +21,15 @@ func (a *app) build() *cobra.Command {
 		Short: "Build Kubernetes and its tools into the user's cache, once",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if assets {
+				return a.assets(cmd)
+			}
 			builder, err := a.builder(cmd.Context(), install)
 			if err != nil {
 				return err
 			}
-			tools, err := builder.Build(cmd.Context())
-			if err != nil {
+			if _, err := builder.Build(cmd.Context()); err != nil {
 				return err
-			}
-			if assets {
-				fmt.Fprintf(cmd.OutOrStdout(), "export KUBEBUILDER_ASSETS=%s\n", filepath.Dir(tools.Path("etcd")))
-				return nil
 			}
 			versions, err := builder.Versions()
 			for _, v := range versions {
@@ -40,8 +39,22 @@ func (a *app) build() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&install, "install", false, "install packages of Debian that are missing")
-	cmd.Flags().BoolVar(&assets, "assets", false, "print the setting by which envtest finds etcd, kube-apiserver and kubectl")
+	cmd.Flags().BoolVar(&assets, "assets", false, "build only those, and print the setting by which envtest finds etcd, kube-apiserver and kubectl")
 	return cmd
+}
+
+// assets needs no package of Debian, and only one step.
+func (a *app) assets(cmd *cobra.Command) error {
+	dir, err := cache()
+	if err != nil {
+		return err
+	}
+	tools, err := (&build.Builder{Source: a.source, Cache: dir, Progress: a.progress}).Build(cmd.Context(), "components")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "export KUBEBUILDER_ASSETS=%s\n", filepath.Dir(tools.Path("etcd")))
+	return nil
 }
 
 func (a *app) up() *cobra.Command {

@@ -23,7 +23,7 @@ func (a *app) status() *cobra.Command {
 		Short: "Show what runs, versions, memory, and where logs are; fails if something is not well",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.running(cmd.Context())
+			c, err := a.existing()
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func (a *app) logs() *cobra.Command {
 		Example: "  devcluster logs node2/kubelet --follow",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.running(cmd.Context())
+			c, err := a.existing()
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (a *app) load() *cobra.Command {
 		Short: "Put the images of a tar into every node",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.running(cmd.Context())
+			c, err := a.running()
 			if err != nil {
 				return err
 			}
@@ -139,7 +139,7 @@ same image. Pods name its tag, with imagePullPolicy IfNotPresent or Never. Print
 				return err
 			}
 			if output == "" {
-				c, err := a.running(cmd.Context())
+				c, err := a.running()
 				if err != nil {
 					return err
 				}

@@ -66,7 +66,7 @@ func (a *app) fault(verb, short string, do func(context.Context, *cluster.Cluste
 			if err != nil {
 				return err
 			}
-			c, err := a.running(cmd.Context())
+			c, err := a.running()
 			if err != nil {
 				return err
 			}
@@ -86,11 +86,15 @@ func (a *app) exec() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := a.running(cmd.Context())
+			c, err := a.existing()
 			if err != nil {
 				return err
 			}
-			inside, err := machine.Enter(cmd.Context(), c.NodeDir(n), args[1:]...)
+			dir, err := c.NodeDir(n)
+			if err != nil {
+				return err
+			}
+			inside, err := machine.Enter(cmd.Context(), dir, args[1:]...)
 			if err != nil {
 				return err
 			}

@@ -174,6 +174,15 @@ func TestAllOfAMachineEndsWithIt(t *testing.T) {
 	}
 }
 
+// Why an init can't start is in the log of who started it, and is told at once.
+func TestAMachineThatDoesNotStart(t *testing.T) {
+	room, within := mustBoot(t)
+	within.Name, within.Dir, within.Cgroup = "long", filepath.Join(within.Dir, strings.Repeat("long", 40)), within.Cgroup+"-long"
+	if err := BootWithin(t.Context(), room.Dir, within); err == nil || !strings.Contains(err.Error(), "107 characters") {
+		t.Errorf("got %v, want what the init said", err)
+	}
+}
+
 func TestHowAProcessEnded(t *testing.T) {
 	_, within := mustBoot(t)
 	for name, script := range map[string]string{"three": "exit 3", "orphan": "(sleep 0.01 &) ; exit 0"} {

@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
 // ErrNotRunning is returned by calls of a machine that does not run.
 var ErrNotRunning = errors.New("the machine does not run")
+
+// patience is how long a machine may take to start.
+const patience = 3 * time.Minute
 
 // Boot starts the outermost machine: its init is a child of this process until this one ends.
 func Boot(ctx context.Context, spec Spec) error {
@@ -41,8 +47,19 @@ func Boot(ctx context.Context, spec Spec) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start machine %s: %w", spec.Name, err)
 	}
-	go func() { _ = cmd.Wait() }()
-	return await(ctx, spec)
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	return await(ctx, spec, Log(spec.Dir, "init"), func() string {
+		select {
+		case <-ended:
+			return cmd.ProcessState.String()
+		default:
+			return ""
+		}
+	})
 }
 
 // BootWithin starts a machine within another.
@@ -50,31 +67,58 @@ func BootWithin(ctx context.Context, outer string, spec Spec) error {
 	if err := spec.Save(); err != nil {
 		return err
 	}
+	// A cgroup of v2 whose children have controllers takes no process: that of an earlier life is in the way. It is busy
+	// for a moment after its last process.
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := poll.Until(limited, func() error { return RemoveCgroup(spec.Cgroup) }); err != nil {
+		return err
+	}
 	init := Process{Name: spec.Name, Args: append([]string{"/proc/self/exe"}, args(spec.Dir)...), Machine: true}
 	if _, err := Start(outer, init); err != nil {
 		return err
 	}
-	return await(ctx, spec)
+	return await(ctx, spec, Log(outer, spec.Name), func() string {
+		states, err := List(outer)
+		if err != nil {
+			return err.Error()
+		}
+		for _, s := range states {
+			if s.Name == spec.Name {
+				return s.Ended
+			}
+		}
+		return ""
+	})
 }
 
-// await returns when the machine answers.
-func await(ctx context.Context, spec Spec) error {
-	limit := time.NewTimer(3 * time.Minute)
-	defer limit.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := List(spec.Dir); err == nil {
-			return nil
+// await returns when the machine answers; at once with an error if ended says how its init has ended.
+func await(ctx context.Context, spec Spec, log string, ended func() string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := poll.Until(ctx, func() error {
+		_, err := List(spec.Dir)
+		if err != nil {
+			if how := ended(); how != "" {
+				return poll.Hopeless(fmt.Errorf("its init has ended: %s", how))
+			}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-limit.C:
-			return fmt.Errorf("machine %s does not start: see %s", spec.Name, filepath.Join(spec.Dir, "log"))
-		case <-tick.C:
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("machine %s does not start: %w: %s", spec.Name, err, Tail(log))
 	}
+	return nil
+}
+
+// Tail returns where a log is, and its last lines.
+func Tail(log string) string {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return log + " ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
 func call(dir, method string, arg, reply any) error {

@@ -22,12 +22,13 @@ func Find(dir string) int {
 	return 0
 }
 
-// Members returns the pids of all processes in a cgroup or below it, in any hierarchy.
+// Members returns the pids of all processes in a cgroup or below it, in any hierarchy. What has ended is none of them,
+// even if nobody reaps it.
 func Members(cgroup string) []int {
 	var found []int
 	for pid := range pids() {
 		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
-		if err == nil && inCgroup(string(text), cgroup) {
+		if err == nil && inCgroup(string(text), cgroup) && !isZombie(pid) {
 			found = append(found, pid)
 		}
 	}
