@@ -27,12 +27,15 @@ func TestServices(t *testing.T) {
 		pods = append(pods, "on-"+node)
 		s.mustPod("on-"+node, onNode(node))
 	}
+	// Frames between pods of one node pass what turns the address of a Service into that of a pod, too.
+	pods = append(pods, "beside")
+	s.mustPod("beside", onNode(nodes[0]))
 	inside := s.mustService("inside", "all", "pods", func(*corev1.ServiceSpec) {})
 	outside := s.mustService("outside", "app", pods[0], func(spec *corev1.ServiceSpec) { spec.Type = corev1.ServiceTypeNodePort })
 	s.awaitReady(pods...)
 	for _, url := range []string{"http://inside", "http://" + inside.Spec.ClusterIP} {
 		seen := map[string]bool{}
-		eventually(t, url+" leads to pods of all nodes", func(context.Context) error {
+		eventually(t, url+" leads to all pods", func(context.Context) error {
 			name, err := s.exec(pods[0], "get", url)
 			seen[name] = true
 			if err == nil && len(seen) < len(pods) {

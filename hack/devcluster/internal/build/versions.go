@@ -40,7 +40,7 @@ var steps = []step{
 	}},
 	{name: "runc", took: "20 seconds", cgo: true, tags: "seccomp", packages: []string{"github.com/opencontainers/runc@" + runcVersion}},
 	{name: "cni", took: "20 seconds", packages: []string{
-		"github.com/containernetworking/plugins/plugins/main/bridge@" + cniVersion,
+		"github.com/containernetworking/plugins/plugins/main/ptp@" + cniVersion,
 		"github.com/containernetworking/plugins/plugins/main/loopback@" + cniVersion,
 		"github.com/containernetworking/plugins/plugins/ipam/host-local@" + cniVersion,
 		"github.com/containernetworking/plugins/plugins/meta/portmap@" + cniVersion,

@@ -41,7 +41,7 @@ func (c *Cluster) writeNode(n int) error {
 		"ServingCert": c.pki(name + "-serving.crt"), "ServingKey": c.pki(name + "-serving.key"), "CA": c.pki("ca.crt"),
 		"ProxyConfig": c.pki("kube-proxy.kubeconfig"), "Shims": c.Tools.Dir("containerd"),
 	}
-	for _, file := range []string{"containerd.toml", "kubelet.yaml", "kube-proxy.yaml", "cni/10-bridge.conflist", "resolv.conf"} {
+	for _, file := range []string{"containerd.toml", "kubelet.yaml", "kube-proxy.yaml", "cni/10-ptp.conflist", "resolv.conf"} {
 		text, err := render("files/node/"+file, values)
 		if err != nil {
 			return err
