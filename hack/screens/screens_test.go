@@ -205,15 +205,8 @@ func TestChat(t *testing.T) {
 	whole(ann)
 	whole(bob)
 	after := bob.screen()
-	for _, x := range []*terminal{ann, bob} {
-		x.resize("60")
-	}
-	for _, x := range []*terminal{ann, bob} { // it is drawn anew a moment after it is larger
-		natstest.Within(t, limit, "a larger screen, with the first messages", func() bool {
-			all, _ := said(x.screen())
-			return slices.Contains(all, "admin: number 1") && slices.Contains(all, "bob: number 1")
-		})
-	}
+	enlarge(t, ann)
+	enlarge(t, bob)
 	annSees, bobSees := whole(ann), whole(bob)
 	if diff := cmp.Diff(annSees, bobSees); diff != "" {
 		t.Errorf("they see different things, -ann +bob:\n%s", diff)
@@ -241,6 +234,15 @@ func TestChat(t *testing.T) {
 		mustDraw(t, "chat-pause.svg", pause, true)
 		mustDraw(t, "chat.svg", after, false)
 	}
+}
+
+// enlarge makes a screen so large that it shows all from the first message on, which it does a moment later.
+func enlarge(t *testing.T, x *terminal) {
+	x.resize("60")
+	natstest.Within(t, limit, "a larger screen, with the first messages", func() bool {
+		all, _ := said(x.screen())
+		return slices.Contains(all, "admin: number 1") && slices.Contains(all, "bob: number 1")
+	})
 }
 
 func mustDraw(t *testing.T, name string, screen []string, dark bool) {
