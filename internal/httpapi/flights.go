@@ -18,7 +18,8 @@ type flight struct {
 	guest     *guest // the connection that it came on; nil where no crowd is
 	timer     *time.Timer
 	room      atomic.Pointer[string] // the id of the room that it reads or follows, nil for none
-	follows   bool                   // guarded by the lock of flights, as is last
+	follows   bool                   // guarded by the lock of flights, as are pages and last
+	pages     bool                   // reads a page
 	last      *time.Timer            // closes the connection
 }
 
@@ -95,6 +96,27 @@ func (fs *flights) follow(f *flight, l Limits) *failure {
 	fs.followers++
 	f.follows = true
 	f.timer.Stop()
+	return nil
+}
+
+// mostPagesOfUser is how many pages one user reads at a time: each takes some MiB of memory until its last byte is sent, and who reads it
+// has a minute for that.
+const mostPagesOfUser = 4
+
+// page makes a flight one that reads a page. It is refused when its user reads as many as one may.
+func (fs *flights) page(f *flight) *failure {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	own := 0
+	for other := range fs.byUser[f.hex] {
+		if other.pages {
+			own++
+		}
+	}
+	if own >= mostPagesOfUser {
+		return fail(v1.CodeRate, "you read as many pages of history as one user may: wait for one of them")
+	}
+	f.pages = true
 	return nil
 }
 

@@ -52,3 +52,20 @@ func TestARemovalEndsWhatHangs(t *testing.T) {
 		natstest.Within(t, natstest.Patience, "the end of "+who.name+"'s", func() bool { return inFlight() == 0 && b.api.Counts().Connections == 0 })
 	}
 }
+
+func TestPagesOfOneUserAreBounded(t *testing.T) {
+	b := newBus(t, nil)
+	back, pages := *b.api.backend.Load(), large{read: make(chan struct{})}
+	back.Rooms = pages
+	b.api.backend.Store(&back)
+	ann, bob := b.user("ann", false), b.user("bob", false)
+	b.room("red", "", map[*user]v1.Role{ann: v1.RoleMember, bob: v1.RoleMember})
+	for range mostPagesOfUser { // and none of them reads what comes
+		b.dial().send("%s\r\n", ann.head("GET", redMessages))
+		<-pages.read
+	}
+	ann.do("GET", redMessages, nil).expect(t, 429, v1.CodeRate)
+	ann.do("GET", v1.PathRooms, nil).expect(t, 200, "")
+	b.dial().send("%s\r\n", bob.head("GET", redMessages))
+	<-pages.read
+}

@@ -72,6 +72,9 @@ func (a *API) readMessages(ctx context.Context, c *caller, in *readMessages) (*a
 	if in.follows() {
 		return a.follow(ctx, c, r, in)
 	}
+	if refused := a.flights.page(c.flight); refused != nil {
+		return nil, refused
+	}
 	list, end, err := a.history(ctx, c, r, in.request())
 	if err != nil {
 		return nil, err
