@@ -125,7 +125,7 @@ first-message: ## Tell the minutes from a clean clone, with nothing downloaded o
 
 .PHONY: docs-long
 docs-long: ## Run the command blocks of the documentation that take long or need root (make test runs the others)
-	DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs
+	DEVCLUSTER_NAME=docs DOCS_LONG=1 $(GO) test -count=1 -timeout 3h -v -run TestCommandBlocks ./hack/docs
 
 .PHONY: bin/devcluster
 bin/devcluster:
@@ -140,15 +140,17 @@ devcluster-up: devcluster-build ## Bring a real Kubernetes up on this machine (U
 	bin/devcluster up $(UP)
 
 .PHONY: devcluster-down
-devcluster-down: bin/devcluster ## Remove all clusters of devcluster and all they made
-	bin/devcluster down --all
+devcluster-down: bin/devcluster ## Remove the cluster of devcluster and all it made (DEVCLUSTER_NAME=other: another)
+	bin/devcluster down
 
 .PHONY: test-devcluster
-test-devcluster: devcluster-build ## See that a cluster of devcluster is what the operator relies on (needs root)
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./conformance
+test-devcluster: devcluster-build ## Test devcluster, and that its cluster is what the operator relies on (CLUSTER=dev: one that is up; needs root)
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster $(TESTFLAGS) ./internal/...
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/command -devcluster $(abspath bin/devcluster)
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v -parallel 8 $(TESTFLAGS) ./conformance $(if $(CLUSTER),-cluster $(CLUSTER))
 
 .PHONY: envtest-assets
-envtest-assets: devcluster-build ## Print the setting by which envtest finds etcd, kube-apiserver and kubectl
+envtest-assets: bin/devcluster ## Print the setting by which envtest finds etcd, kube-apiserver and kubectl
 	@bin/devcluster build --assets
 
 .PHONY: clean
