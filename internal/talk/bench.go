@@ -20,6 +20,9 @@ import (
 const (
 	mostBenchClients = 500
 	mostPending      = 1 << 20
+	// mostKept is how many messages of a user are on their way to be kept, of all its connections: half of what a node takes before it refuses
+	// more, because a node learns some time after the client that one is kept.
+	mostKept = 1024
 )
 
 func newBench() *cobra.Command {
@@ -36,7 +39,7 @@ admin can see. Best take a room with a class of its own, and delete both afterwa
 	f.DurationVar(&b.Duration, "duration", 0, "for how long at most; 0 for as long as it takes")
 	f.Var((*size)(&b.size), "size", "bytes of a message, such as 128 or 64KiB")
 	f.IntVar(&b.clients, "clients", 1, "how many connections: that speak, hear, read or ask")
-	f.IntVar(&b.Pending, "pending", 1024, "how many messages of a connection may be on their way; 1 to wait for each")
+	f.IntVar(&b.Pending, "pending", 1024, "how many messages of a connection may be on their way; 1 to wait for each; all connections together have 1024 at most where the room keeps history")
 	f.BoolVarP(&o.yes, "yes", "y", false, "go on without asking")
 	for _, k := range []struct {
 		kind           benchmark.Kind
@@ -120,6 +123,11 @@ func (b *bench) run(kind benchmark.Kind, name string) error {
 		if err := b.ask(room); err != nil {
 			return err
 		}
+		speakers := kind.Seats(b.clients)
+		if kind == benchmark.Hear {
+			speakers = 1
+		}
+		b.Pending = min(b.Pending, max(1, mostKept/speakers))
 	}
 	defer func() {
 		b.over.Store(true)
