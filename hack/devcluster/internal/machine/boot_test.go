@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -223,4 +224,48 @@ func TestHowAProcessEnded(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// What has ended and waits for a parent that does not reap it can't be killed: down would wait for it.
+func TestZombiesAreNoMembers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes cgroups")
+	}
+	all, err := hierarchies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cgroup := "devcluster-test.zombie." + strconv.Itoa(os.Getpid())
+	in := max(0, slices.IndexFunc(all, func(h hierarchy) bool { return h.kind == "cgroup2" })) // v1 names none for a zombie
+	dir := filepath.Join(all[in].path, cgroup)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "echo $$ >"+dir+"/cgroup.procs; read line")
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(members int) {
+		t.Helper()
+		until(t, func() error {
+			if got := Members(cgroup); len(got) != members {
+				return fmt.Errorf("the cgroup has the members %v, want %d", got, members)
+			}
+			return nil
+		})
+	}
+	expect(1)
+	if err := input.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(0)
+	if !isZombie(cmd.Process.Pid) {
+		t.Error("it was reaped: the test proves nothing")
+	}
+	_ = cmd.Wait()
+	until(t, func() error { return RemoveCgroup(cgroup) })
 }
