@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/build"
+	"github.com/unibus/unibus/hack/devcluster/internal/network"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -121,5 +122,34 @@ func TestWhatAFailedUpLeaves(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(c.last(), "node1", "kubelet.log")); err != nil || string(text) != "why" {
 		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// Of two commands at a time the second goes on from what the first left, not from what it saw before it waited.
+func TestHoldReadsTheConfigAnew(t *testing.T) {
+	cache := t.TempDir()
+	first, err := Open(cache, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(cache, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := first.hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Config.Cuts = []network.Cut{network.NewCut(1, 2)}
+	if err := first.save(); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if release, err = second.hold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if diff := cmp.Diff(first.Config, second.Config); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/unibus/unibus/hack/devcluster/internal/poll"
 )
 
-// hold takes the cluster for one command: others that change it wait. The lock ends with the process, however it ends.
+// hold takes the cluster for one command, as it is then: others that change it wait. The lock ends with the process,
+// however it ends.
 func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(c.lock), 0o755); err != nil {
 		return nil, err
@@ -34,5 +35,12 @@ func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
 		file.Close()
 		return nil, fmt.Errorf("cluster %q is being changed by another command: %w", c.Name, err)
 	}
+	// Whoever had it until now may have changed it.
+	now, err := Open(c.cache(), c.Name)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	c.Config = now.Config
 	return func() { file.Close() }, nil
 }

@@ -27,9 +27,7 @@ func (c *Cluster) Up(ctx context.Context, wanted Config) (err error) {
 		return err
 	}
 	defer release()
-	if again, err := Open(c.cache(), c.Name); err != nil {
-		return err
-	} else if c.Config = again.Config; c.Config.Complete && machine.Find(c.path(room)) != 0 {
+	if c.Config.Complete && machine.Find(c.path(room)) != 0 {
 		if err := c.same(wanted); err != nil {
 			return err
 		}
