@@ -38,9 +38,6 @@ func (c *Cluster) importPause(ctx context.Context, n int) error {
 	if _, err := os.Stat(has); err == nil {
 		return nil
 	}
-	if _, err := machine.Start(c.path(network.NodeName(n)), c.node(n)[0].Process); err != nil {
-		return err
-	}
 	if err := c.load(ctx, n, c.path("pause.tar")); err != nil {
 		return err
 	}
@@ -78,20 +75,22 @@ func (c *Cluster) load(ctx context.Context, n int, tar string) error {
 		return err
 	}
 	defer file.Close()
-	// What is wrong once containerd answers is wrong with the file.
-	err = poll.Until(ctx, func() error {
+	if err := c.ctr(ctx, name, file, "images", "import", "--local", "-"); err != nil {
+		return fmt.Errorf("load %s into %s: %w", tar, name, err)
+	}
+	return nil
+}
+
+func (c *Cluster) awaitContainerd(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	name := network.NodeName(n)
+	return poll.Until(ctx, func() error {
 		if dead := c.dead(name, "containerd"); dead != nil {
 			return dead
 		}
 		return c.ctr(ctx, name, nil, "version")
 	})
-	if err == nil {
-		err = c.ctr(ctx, name, file, "images", "import", "--local", "-")
-	}
-	if err != nil {
-		return fmt.Errorf("load %s into %s: %w", tar, name, err)
-	}
-	return nil
 }
 
 func (c *Cluster) ctr(ctx context.Context, on string, input io.Reader, args ...string) error {

@@ -183,10 +183,18 @@ func (c *Cluster) startNode(ctx context.Context, n int) error {
 			return err
 		}
 	}
+	parts := c.node(n)
+	if err := c.startAll(name, parts[:1]); err != nil {
+		return err
+	}
+	// Kubelet ends if containerd, which is first, does not answer.
+	if err := c.awaitContainerd(ctx, n); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	if err := c.importPause(ctx, n); err != nil {
 		return err
 	}
-	return c.startAll(name, c.node(n))
+	return c.startAll(name, parts)
 }
 
 func (c *Cluster) startAll(on string, parts []part) error {
