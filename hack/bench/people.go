@@ -43,10 +43,13 @@ func newPerson(number int) (person, error) {
 	return p, err
 }
 
+// handshake is how long a client waits for a connection: as the client library does.
+const handshake = 10 * time.Second
+
 // options are those of a person's connections, beside those for TLS.
 func (p person) options() []nats.Option {
 	return []nats.Option{nats.Nkey(p.key, p.pair.Sign), nats.CustomInboxPrefix(v1.InboxPrefix(p.key)), nats.IgnoreDiscoveredServers(),
-		nats.Timeout(2 * time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+		nats.Timeout(handshake), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
 }
 
 // enter connects a person to one node, in a single attempt. The connection does not come back once it is lost.

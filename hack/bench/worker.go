@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -21,6 +23,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -113,6 +116,17 @@ func cheap(o *nats.Options) error {
 	return nil
 }
 
+// from dials with an address of loopback that no other client has, as thousands of clients have their own. With one for all, the processors would be
+// spent in the search for a port that is free.
+func from(number int) *net.Dialer {
+	late := func(_, _ string, c syscall.RawConn) error { // the port is chosen when it is known where to
+		var set error
+		err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) })
+		return errors.Join(err, set)
+	}
+	return &net.Dialer{Timeout: handshake, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(number>>8), byte(number))}, Control: late}
+}
+
 // yield makes this process one that takes little from the nodes beside it.
 func yield() error {
 	debug.SetGCPercent(400)
@@ -158,7 +172,7 @@ func (w *worker) join(number int) bool {
 	if n := len(urls); n > 2 && number%2 == 1 {
 		urls[n-1], urls[n-2] = urls[n-2], urls[n-1] // half of them flee to another
 	}
-	nc, err := w.connect(who, urls, cheap,
+	nc, err := w.connect(who, urls, cheap, nats.SetCustomDialer(from(number)),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { w.add(&w.Connected, -1); w.add(&w.Lost, 1) }),
 		nats.ReconnectHandler(func(*nats.Conn) { w.add(&w.Connected, 1); w.add(&w.Returned, 1) }))
 	if err != nil {
