@@ -12,9 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -24,13 +25,17 @@ import (
 //
 // Each fails with an error of this package by the code of the *v1.Problem that was answered: ErrToken, ErrForbidden, ErrNotFound, ErrExists,
 // ErrConflict, ErrInUse, ErrLastAdmin, ErrLimit, ErrInvalid, ErrTooLarge, ErrRate, ErrInternal and ErrUnavailable, the last also when nothing was
-// answered; with ErrBadKey when the key can't be used, ErrBadServer for what no node answers, and the context's error. Nothing is repeated.
+// answered; with ErrBadKey when the key can't be used, ErrBadServer for what no node answers, and the context's error.
+//
+// When a node can't be reached, the next of Options.API is asked. Where one could, and may have done what was asked, only what reads is asked again
+// elsewhere, and a Put without an ETag: that does the same however often it is done.
 type API struct {
-	base *url.URL
-	key  Signer
-	user string
-	http *http.Client
-	now  func() time.Time
+	bases []*url.URL
+	at    atomic.Int64 // the one that answered last
+	key   Signer
+	user  string
+	http  *http.Client
+	now   func() time.Time
 
 	mu      sync.Mutex
 	cluster string
@@ -46,7 +51,7 @@ type ETag string
 const Absent ETag = "*"
 
 const (
-	// callLimit is how long a call may take.
+	// callLimit is how long a call may take, but for nodes that can't be reached.
 	callLimit = 30 * time.Second
 	// mostAnswer is the longest answer in bytes.
 	mostAnswer = 32 << 20
@@ -57,12 +62,9 @@ const (
 // NewAPI returns an API that has not asked anything yet. Of the options, API and Key are required, and only ClusterID, CAFile and CAs
 // count besides. It fails with ErrInvalid, ErrInsecure or ErrBadKey when they can't be used.
 func NewAPI(o Options) (*API, error) {
-	u, err := url.Parse(strings.TrimSuffix(o.API, "/"))
-	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("%w: Options.API is not of the form https://host:port", ErrInvalid)
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return nil, fmt.Errorf("%w: Options.API must be https off loopback", ErrInsecure)
+	bases, err := o.apis()
+	if err != nil {
+		return nil, err
 	}
 	user, err := userOf(o.Key)
 	if err != nil {
@@ -81,7 +83,7 @@ func NewAPI(o Options) (*API, error) {
 			}
 			return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}).DialContext(ctx, network, address)
 		}}
-	return &API{base: u, key: o.Key, user: user, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport, Timeout: callLimit,
+	return &API{bases: bases, key: o.Key, user: user, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport,
 		// A token goes to whom it was made for, and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
@@ -133,24 +135,66 @@ func (a *API) do(ctx context.Context, c call, into any) (ETag, error) {
 	return tag, nil
 }
 
+// try asks one node after the other.
 func (a *API) try(ctx context.Context, c call, into any) (ETag, error) {
-	var body io.Reader
+	var body []byte
 	if c.body != nil {
-		b, err := json.Marshal(c.body)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(c.body); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		body = bytes.NewReader(b)
 	}
-	u := *a.base
-	u.Path, u.RawPath, u.RawQuery = "", "", ""
-	req, err := http.NewRequestWithContext(ctx, c.method, u.String()+a.base.EscapedPath()+c.path, body)
+	token := ""
+	if !c.open {
+		var err error
+		if token, _, err = a.Token(ctx); err != nil {
+			return "", err
+		}
+	}
+	// A write on a condition that was done already would be refused.
+	repeatable := c.method == http.MethodGet || c.method == http.MethodPut && c.tag == ""
+	limit := callLimit
+	if repeatable {
+		limit /= time.Duration(len(a.bases))
+	}
+	first, last := a.at.Load(), error(nil)
+	for i := range a.bases {
+		at := (int(first) + i) % len(a.bases)
+		tag, sent, err := a.ask(ctx, limit, c, a.bases[at], body, token, into)
+		if ctx.Err() != nil {
+			return tag, err
+		}
+		if !errors.Is(err, ErrUnavailable) {
+			a.at.Store(int64(at))
+			return tag, err
+		}
+		if last == nil {
+			last = err
+		} else {
+			last = fmt.Errorf("%w; then: %w", last, err)
+		}
+		if sent && !repeatable {
+			break
+		}
+	}
+	return "", last
+}
+
+// ask asks one node, and says whether something was sent.
+func (a *API) ask(ctx context.Context, limit time.Duration, c call, base *url.URL, body []byte, token string, into any) (_ ETag, sent bool, _ error) {
+	var connected atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	traced, cancel := context.WithTimeout(traced, limit)
+	defer cancel()
+	u := *base
+	u.Path, u.RawPath = "", ""
+	req, err := http.NewRequestWithContext(traced, c.method, u.String()+base.EscapedPath()+c.path, bytes.NewReader(body))
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+		return "", false, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	req.URL.RawQuery = c.query.Encode()
 	req.Header.Set("Accept", "application/json, application/problem+json")
-	if c.body != nil {
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	switch c.tag {
@@ -160,22 +204,23 @@ func (a *API) try(ctx context.Context, c call, into any) (ETag, error) {
 	default:
 		req.Header.Set("If-Match", string(c.tag))
 	}
-	if !c.open {
-		token, _, err := a.Token(ctx)
-		if err != nil {
-			return "", err
-		}
+	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := a.http.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return "", ended(ctx, "no answer", nil)
-		}
-		return "", fmt.Errorf("%w: no answer: %w", ErrUnavailable, err)
+	if err == nil {
+		defer resp.Body.Close()
+		err = decode(resp, into)
+	} else {
+		err = fmt.Errorf("%w: no answer: %w", ErrUnavailable, err)
 	}
-	defer resp.Body.Close()
-	return ETag(resp.Header.Get("ETag")), decode(resp, into)
+	if errors.Is(err, ErrUnavailable) && ctx.Err() != nil {
+		return "", true, ended(ctx, "no answer", nil)
+	}
+	if err != nil {
+		return "", connected.Load(), err
+	}
+	return ETag(resp.Header.Get("ETag")), true, nil
 }
 
 // decode reads an answer.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,7 +244,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("a token that ends is used: %v", err)
 	}
 	// Of a server that names another cluster later, the one that was learned counts.
-	pinned, err := NewAPI(Options{API: s.api.base.String(), Key: s.pair, ClusterID: "pinned"})
+	pinned, err := NewAPI(Options{API: s.api.bases[0].String(), Key: s.pair, ClusterID: "pinned"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,5 +255,71 @@ func TestTokens(t *testing.T) {
 	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	if err != nil || !strings.Contains(string(claims), `"aud":"pinned"`) {
 		t.Errorf("%s, %v", claims, err)
+	}
+}
+
+// When a node does not answer, the next is asked, unless the first may have done what can't be asked for twice.
+func TestNodesInTurn(t *testing.T) {
+	s := mustSite(t)
+	s.answers(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	var asked atomic.Int32
+	breaks := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // it has the whole request
+		asked.Add(1)
+		panic(http.ErrAbortHandler)
+	}))
+	defer breaks.Close()
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(v1.Problem{Code: v1.CodeUnavailable, Status: http.StatusServiceUnavailable})
+	}))
+	defer busy.Close()
+	ctx := t.Context()
+	for what, x := range map[string]struct {
+		repeatable bool
+		do         func(*API) error
+	}{
+		"read":                  {true, func(a *API) error { _, _, err := a.User(ctx, "ann"); return err }},
+		"put":                   {true, func(a *API) error { _, _, err := a.PutRoom(ctx, "tea", "", ""); return err }},
+		"make":                  {false, func(a *API) error { _, _, err := a.PutRoom(ctx, "tea", "", Absent); return err }},
+		"change":                {false, func(a *API) error { _, _, err := a.PutRoom(ctx, "tea", "", `"7"`); return err }},
+		"delete":                {false, func(a *API) error { return a.DeleteUser(ctx, "ann", "") }},
+		"delete on a condition": {false, func(a *API) error { return a.DeleteUser(ctx, "ann", `"7"`) }},
+	} {
+		for first, taken := range map[string]bool{gone.URL: true, breaks.URL: x.repeatable, busy.URL: x.repeatable} {
+			s.asked = nil
+			api, err := NewAPI(Options{API: first + ", " + s.api.bases[0].String(), Key: s.pair, ClusterID: clusterID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := x.do(api); taken != (err == nil) || err != nil && !errors.Is(err, ErrUnavailable) || taken != (len(s.asked) == 1) {
+				t.Errorf("%s, first of %s: %v, and the second was asked %q", what, first, err, s.asked)
+			}
+			api.Close()
+		}
+	}
+	api, err := NewAPI(Options{API: breaks.URL + "," + s.api.bases[0].String(), Key: s.pair, ClusterID: clusterID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	asked.Store(0)
+	for range 3 {
+		if _, _, err := api.User(ctx, "ann"); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the one that does not answer was asked %d times", n)
+	}
+	none, err := NewAPI(Options{API: gone.URL + "," + breaks.URL, Key: s.pair, ClusterID: clusterID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer none.Close()
+	if _, _, err = none.User(ctx, "ann"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), gone.URL) || !strings.Contains(err.Error(), breaks.URL) {
+		t.Errorf("of two that don't answer: %v", err)
 	}
 }

@@ -182,7 +182,7 @@ func TestServers(t *testing.T) {
 	}
 	_, _, err := Options{}.servers()
 	expectErr(t, "no server", err, ErrInvalid)
-	for url, want := range map[string]error{"http://bus.example": ErrInsecure, "http://10.1.1.1:80": ErrInsecure, "ftp://x": ErrInvalid, "": ErrInvalid, "https://u:p@h": ErrInvalid} {
+	for url, want := range map[string]error{"http://bus.example": ErrInsecure, "http://10.1.1.1:80": ErrInsecure, "https://a,http://bus.example": ErrInsecure, "https://a,": ErrInvalid, "https://a,,https://b": ErrInvalid, "ftp://x": ErrInvalid, "": ErrInvalid, "https://u:p@h": ErrInvalid} {
 		_, err := NewAPI(Options{API: url, Key: pair})
 		expectErr(t, url, err, want)
 	}

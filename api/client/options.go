@@ -26,7 +26,8 @@ type Options struct {
 	// Servers are the nodes' client ports, "nats://host:4222". Of several, the client uses any that takes it. Only these are
 	// used, whatever a server tells of others. Off loopback they must speak TLS.
 	Servers []string
-	// API is the base URL of the HTTP API, "https://host:8223". Off loopback it must be https.
+	// API is the base URL of the HTTP API, "https://host:8223", or those of several nodes, separated by commas: when one does not answer,
+	// the next is asked. Off loopback it must be https.
 	API string
 	// ClusterID is the cluster for which the HTTP API is given tokens. When it is empty it is learned from the API's first answer:
 	// keep that (API.Cluster), so that a server which poses as the API later is given no token for another cluster.
@@ -104,6 +105,21 @@ func (o Options) servers() (urls []string, secure bool, err error) {
 		urls = append(urls, s)
 	}
 	return urls, secure, nil
+}
+
+// apis returns the base URLs of the HTTP API.
+func (o Options) apis() (bases []*url.URL, err error) {
+	for s := range strings.SplitSeq(o.API, ",") {
+		u, err := url.Parse(strings.TrimSuffix(strings.TrimSpace(s), "/"))
+		if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
+			return nil, fmt.Errorf("%w: Options.API is not of the form https://host:port, or several such, separated by commas", ErrInvalid)
+		}
+		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			return nil, fmt.Errorf("%w: Options.API must be https off loopback", ErrInsecure)
+		}
+		bases = append(bases, u)
+	}
+	return bases, nil
 }
 
 func isLoopback(host string) bool {
