@@ -28,7 +28,8 @@ type Signer interface {
 }
 
 // SeedFile is the key whose seed ("SU...") is in a file, on a line of its own. It is read anew each time, and wiped from memory
-// afterwards: leave the file where it is. A file that group or others may read fails with ErrBadKey.
+// afterwards: leave the file where it is. A file that others may read fails with ErrBadKey; so does one that the group may, unless who owns it is
+// not the caller, as of a mounted secret of Kubernetes.
 func SeedFile(path string) Signer {
 	return seed{path, func() ([]byte, error) { return readPrivate(path) }}
 }
@@ -91,8 +92,12 @@ func readPrivate(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", mode)
+	open := info.Mode().Perm() & 0o077
+	if groupMayRead(info) {
+		open &^= 0o040
+	}
+	if open != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", info.Mode().Perm())
 	}
 	return io.ReadAll(io.LimitReader(f, mostSeed))
 }

@@ -32,14 +32,61 @@ func mustPair(t testing.TB) (pair nkeys.KeyPair, seed string) {
 	return pair, string(b)
 }
 
+// strangers is a group that nobody is in.
+const strangers = 65533
+
+// mustSecret writes a file. Only root gives it away.
+func mustSecret(t testing.TB, content string, mode os.FileMode, owner, group int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "user.nk")
+	err := os.WriteFile(path, []byte(content), 0o600)
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, os.Chown(path, owner, group))
+	}
+	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A mounted secret is another's, and open to a group.
+func TestSecretsOfAGroup(t *testing.T) {
+	for _, x := range []struct {
+		owner, group uint32
+		user         int
+		groups       []int
+		want         bool
+	}{
+		{0, 2000, 1000, []int{1000, 2000}, true}, {1000, 1000, 1000, []int{1000}, false}, {1000, 2000, 1000, []int{2000}, false},
+		{0, 2000, 0, []int{0, 2000}, true}, {0, 0, 0, []int{0}, true}, {0, 2000, 0, []int{0}, false}, {1000, 2000, 0, []int{0}, true},
+	} {
+		if got := shared(x.owner, x.group, x.user, x.groups); got != x.want {
+			t.Errorf("%+v: %v", x, got)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files that are another's")
+	}
+	pair, text := mustPair(t)
+	for _, x := range []struct {
+		mode         os.FileMode
+		owner, group int
+		want         error
+	}{
+		{0o440, 0, 0, nil}, {0o640, 0, 0, nil}, {0o440, 65534, strangers, nil}, {0o440, 0, strangers, ErrBadKey}, {0o444, 0, 0, ErrBadKey},
+		{0o444, 65534, strangers, ErrBadKey}, {0o460, 65534, strangers, ErrBadKey}, {0o450, 0, 0, ErrBadKey}, {0o404, 65534, 0, ErrBadKey},
+	} {
+		user, err := userOf(SeedFile(mustSecret(t, text, x.mode, x.owner, x.group)))
+		if !errors.Is(err, x.want) || (err == nil) != (user == public(pair)) {
+			t.Errorf("%+v: %s, %v", x, user, err)
+		}
+	}
+}
+
 func TestSeeds(t *testing.T) {
 	pair, text := mustPair(t)
 	write := func(content string, mode os.FileMode) Signer {
-		path := filepath.Join(t.TempDir(), "user.nk")
-		if err := errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chmod(path, mode)); err != nil {
-			t.Fatal(err)
-		}
-		return SeedFile(path)
+		return SeedFile(mustSecret(t, content, mode, -1, strangers))
 	}
 	account, err := nkeys.CreateAccount()
 	if err != nil {
