@@ -25,6 +25,9 @@
 //		fmt.Printf("%s: %s\n", m.Sender, m.Data)
 //	}
 //
+// Where somebody has used `unibus context add`, [LoadContext] gives the options. A key is a file that nobody but its owner reads ([SeedFile]),
+// in a pod a mounted secret, or whatever a [Signer] says.
+//
 // # Rooms
 //
 // A user is in rooms. Of a room that keeps history, a message that Publish has returned for is there, and a [Subscription] gives each
@@ -46,5 +49,6 @@
 //
 // # The HTTP API
 //
-// [API] changes who is a user, which rooms there are and who is in them. It works without a connection to the bus (NewAPI), too.
+// [API] changes who is a user, which rooms there are and who is in them. It works without a connection to the bus (NewAPI), too. Given the URLs
+// of several nodes it goes on when one of them is gone.
 package client

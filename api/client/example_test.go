@@ -188,6 +188,32 @@ func ExampleRoom_Respond() {
 	// true
 }
 
+// A program uses the context that somebody made with `unibus context add home ...`, and need not know where the bus is.
+func ExampleLoadContext() {
+	defer client.Remember("home", "ann")()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	o, err := client.LoadContext("home")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	o.Name = "greeter"
+	c, err := client.Connect(ctx, o)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	room, err := c.Room(ctx, "kitchen")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(room.Name, room.Role)
+	// Output: kitchen member
+}
+
 // Errors are told apart by errors.Is.
 func ExampleClient_Room() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -3,7 +3,9 @@
 package client
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -30,6 +32,20 @@ func (w withExamples) Run() int {
 func OptionsOf(user string) Options {
 	b := examples.bus()
 	return Options{Servers: b.urls(), Key: examples.keys[user]}
+}
+
+// Remember makes a context of a user on the bus of the examples, as `unibus context add` does, and returns what forgets it.
+func Remember(context, user string) (forget func()) {
+	b := examples.bus()
+	seed, err := examples.keys[user].Seed()
+	b.must(err)
+	key, path := filepath.Join(examples.dir, user+".nk"), filepath.Join(examples.dir, "contexts.json")
+	b.must(os.WriteFile(key, seed, 0o600))
+	content, err := json.Marshal(map[string]any{"contexts": map[string]any{context: map[string]any{"servers": b.urls(), "key": key}}})
+	b.must(err)
+	b.must(os.WriteFile(path, content, 0o600))
+	b.must(os.Setenv("UNIBUS_CONTEXTS", path))
+	return func() { b.must(os.Unsetenv("UNIBUS_CONTEXTS")) }
 }
 
 // examples are a testing.TB for the one bus that all examples share.
