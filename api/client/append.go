@@ -5,13 +5,15 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,12 +34,12 @@ const (
 type appending struct {
 	ctx   context.Context
 	room  *Room
-	msg   nats.Msg
+	m     Message // of which ID, Header and Data count
 	done  func(Receipt, error)
 	first time.Time // when it was first sent, zero before
 	again time.Time // when it is sent the next time
-	tries int
-	turn  uint64 // of the connection that it was last sent on
+	tries int       // how often it was sent again
+	turn  uint64    // of the connection that it was last sent on, zero when that did not take it
 	last  error
 }
 
@@ -51,30 +53,30 @@ func (p *appending) fate() string {
 
 // appends are all messages on their way.
 type appends struct {
-	c      *Client
-	inbox  string // answers come to this prefix and a number
-	prefix string // of the ids that are filled in
-	slots  chan struct{}
-	kick   chan struct{}
+	c     *Client
+	inbox string // answers come to this prefix and a number
+	own   int    // where in it begins what no other has: from there on a reply subject is the id of a message that has none
+	kick  chan struct{}
+	open  atomic.Int64 // those of which the last has not been told yet
 
-	mu      sync.Mutex
+	// sending is held by who sends. Answers are taken meanwhile.
+	sending sync.Mutex
+	msg     nats.Msg // as it is sent: one serves all
+	id      []string
+
+	mu      sync.Mutex // may be locked while sending is held, not the other way round
 	number  uint64
 	waiting map[uint64]*appending
-	open    int           // those of which the last has not been told yet
-	idle    chan struct{} // closed when there are none, nil while nobody wants to know
+	resting bool          // nobody looks through them, for there are none
+	room    chan struct{} // closed when there is room for many more, nil while nobody waits for that
+	idle    chan struct{} // closed when none is open, nil while nobody wants to know
 }
 
 func newAppends(c *Client) (*appends, error) {
-	a := &appends{c: c, inbox: c.nc.NewInbox() + ".", prefix: rand.Text() + "-", slots: make(chan struct{}, c.o.MaxPending),
-		kick: make(chan struct{}, 1), waiting: map[uint64]*appending{}}
+	a := &appends{c: c, inbox: c.nc.NewInbox() + ".", own: len(v1.InboxPrefix(c.user)) + 1, kick: make(chan struct{}, 1),
+		msg: nats.Msg{Header: nats.Header{}}, id: make([]string, 1), waiting: map[uint64]*appending{}}
 	_, err := c.nc.Subscribe(a.inbox+"*", a.hear)
 	return a, sendError(err)
-}
-
-func (a *appends) empty() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.waiting) == 0
 }
 
 // whenIdle returns a channel that is closed when nothing is on its way.
@@ -85,95 +87,125 @@ func (a *appends) whenIdle() <-chan struct{} {
 		a.idle = make(chan struct{})
 	}
 	idle := a.idle
-	a.leave(0)
+	a.tellIdle()
 	return idle
 }
 
-// leave counts those that are over. The lock is held.
-func (a *appends) leave(n int) {
-	if a.open -= n; a.open == 0 && a.idle != nil {
+// tellIdle tells those who want to know that nothing is on its way, if that is so. The lock is held.
+func (a *appends) tellIdle() {
+	if a.idle != nil && a.open.Load() == 0 {
 		close(a.idle)
 		a.idle = nil
 	}
 }
 
-// finish tells the last of a message that waits no more.
+// drop frees the place of a message that waits no more. Who waits for a place goes on when there are many: then messages go out together,
+// which costs less than one for each answer. The lock is held.
+func (a *appends) drop(number uint64) {
+	delete(a.waiting, number)
+	if a.room != nil && len(a.waiting) <= a.c.o.MaxPending*3/4 {
+		close(a.room)
+		a.room = nil
+	}
+}
+
+// finish tells the last of a message that was dropped.
 func (a *appends) finish(p *appending, receipt Receipt, err error) {
-	<-a.slots
 	p.done(receipt, p.room.named("publish", err))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.leave(1)
+	if a.open.Add(-1) == 0 {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.tellIdle()
+	}
 }
 
 // send waits for a place and sends a message for the first time.
 func (a *appends) send(p *appending) error {
-	select {
-	case a.slots <- struct{}{}:
-	default:
-		if err := a.slot(p.ctx); err != nil {
+	for {
+		room, err := a.enter(p)
+		if room == nil {
 			return err
 		}
-	}
-	a.mu.Lock()
-	a.number++
-	number := a.number
-	p.msg.Reply = a.inbox + strconv.FormatUint(number, 10)
-	if p.msg.Header == nil {
-		p.msg.Header = nats.Header{}
-	}
-	if p.msg.Header[v1.HeaderMessageID] == nil {
-		p.msg.Header[v1.HeaderMessageID] = []string{a.prefix + strconv.FormatUint(number, 36)}
-	}
-	if a.waiting[number] = p; len(a.waiting) == 1 {
-		select {
-		case a.kick <- struct{}{}:
-		default:
-		}
-	}
-	defer a.mu.Unlock()
-	a.open++
-	err := a.put(p, time.Now())
-	if err != nil {
-		delete(a.waiting, number)
-		a.leave(1)
-		<-a.slots
-	}
-	return err
-}
-
-func (a *appends) slot(ctx context.Context) error {
-	for {
 		next := a.c.next()
 		if err := a.c.state(); err != nil {
 			return err
 		}
 		select {
-		case a.slots <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-			return ended(ctx, "wait for those on their way", nil)
+		case <-room:
+		case <-p.ctx.Done():
+			return ended(p.ctx, "wait for those on their way", nil)
 		case <-next.Done():
 		}
 	}
 }
 
-// put sends a message. It fails only with what would fail again. The lock is held.
-func (a *appends) put(p *appending, now time.Time) error {
-	p.turn = a.c.turn()
-	err := sendError(a.c.nc.PublishMsg(&p.msg))
-	switch {
-	case err == nil:
-		if p.first.IsZero() {
-			p.first = now
-		}
-		p.again = now.Add(answerLimit)
-	case errors.Is(err, ErrUnavailable):
-		p.last, p.again = err, now.Add(firstPause)
-	default:
-		return err
+// enter takes a place and sends a message. When there is none it returns what is closed when there are.
+func (a *appends) enter(p *appending) (<-chan struct{}, error) {
+	a.sending.Lock()
+	defer a.sending.Unlock()
+	number, room := a.place(p, time.Now())
+	if room != nil {
+		return room, nil
 	}
-	return nil
+	err := a.put(number, p)
+	if err == nil {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.waiting[number] != p: // a server answered what it was not sent; who waits was told
+		return nil, nil
+	case errors.Is(err, ErrUnavailable):
+		p.first, p.turn, p.last = time.Time{}, 0, err
+		return nil, nil
+	}
+	a.drop(number)
+	a.open.Add(-1)
+	a.tellIdle()
+	return nil, err
+}
+
+// place takes a place. From then on the message counts as sent: it may be answered before who sends it knows that it was.
+func (a *appends) place(p *appending, now time.Time) (number uint64, room <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) >= a.c.o.MaxPending {
+		if a.room == nil {
+			a.room = make(chan struct{})
+		}
+		return 0, a.room
+	}
+	p.first, p.again, p.turn = now, now.Add(answerLimit), a.c.turn()
+	a.number++
+	a.waiting[a.number] = p
+	a.open.Add(1)
+	if a.resting {
+		a.resting = false
+		select {
+		case a.kick <- struct{}{}:
+		default:
+		}
+	}
+	return a.number, nil
+}
+
+// put gives a message to the connection, each time with the same id. The lock sending is held.
+func (a *appends) put(number uint64, p *appending) error {
+	if a.c.up.Load() != a.c.turn() { // nats.go would have who publishes wait until a dial is over, whatever the context says
+		if err := a.c.state(); errors.Is(err, ErrClosed) {
+			return err
+		}
+		return fmt.Errorf("%w: nothing was sent: there is no connection yet", ErrUnavailable)
+	}
+	a.msg.Subject, a.msg.Reply, a.msg.Data = p.room.keep, a.inbox+strconv.FormatUint(number, 10), p.m.Data
+	clear(a.msg.Header)
+	p.m.headers(a.msg.Header)
+	if p.m.ID == "" {
+		a.id[0] = a.msg.Reply[a.own:]
+		a.msg.Header[v1.HeaderMessageID] = a.id
+	}
+	return sendError(a.c.nc.PublishMsg(&a.msg))
 }
 
 // hear takes an answer. One that nobody waits for any more is the second to the same message.
@@ -195,7 +227,7 @@ func (a *appends) hear(m *nats.Msg) {
 		a.mu.Unlock()
 		return
 	}
-	delete(a.waiting, number)
+	a.drop(number)
 	a.mu.Unlock()
 	a.finish(p, receipt, err)
 }
@@ -207,7 +239,7 @@ func (a *appends) run() {
 	for {
 		next, closed := a.c.next(), errors.Is(a.c.state(), ErrClosed)
 		tick := t.C
-		if a.empty() {
+		if a.rest() {
 			tick = nil
 		}
 		if !closed {
@@ -224,12 +256,21 @@ func (a *appends) run() {
 	}
 }
 
-func (a *appends) sweep(now time.Time) {
-	state, turn := a.c.state(), a.c.turn()
-	over := map[*appending]error{}
+// rest says whether there is nothing to look through. If so, the next message gives a kick.
+func (a *appends) rest() bool {
 	a.mu.Lock()
-	for number, p := range a.waiting {
-		err := state
+	defer a.mu.Unlock()
+	a.resting = len(a.waiting) == 0
+	return a.resting
+}
+
+func (a *appends) sweep(now time.Time) {
+	over := map[*appending]error{}
+	a.sending.Lock()
+	a.mu.Lock()
+	state, turn := a.c.state(), a.c.turn()
+	for _, number := range slices.Sorted(maps.Keys(a.waiting)) { // those that a connection took with it keep their order
+		p, err := a.waiting[number], state
 		switch {
 		case p.ctx.Err() != nil:
 			err = ended(p.ctx, p.fate(), p.last)
@@ -238,18 +279,35 @@ func (a *appends) sweep(now time.Time) {
 		case !p.first.IsZero() && now.Sub(p.first) > resendFor:
 			err = fmt.Errorf("%w: no answer in %v: %s", ErrUnavailable, resendFor, p.fate())
 		case p.turn != turn, !now.Before(p.again):
-			p.tries++
-			err = a.put(p, now)
+			err = a.putAgain(number, p, turn, now)
 		}
 		if err != nil {
-			delete(a.waiting, number)
+			a.drop(number)
 			over[p] = err
 		}
 	}
 	a.mu.Unlock()
+	a.sending.Unlock()
 	for p, err := range over {
 		a.finish(p, Receipt{}, err)
 	}
+}
+
+// putAgain fails only with what would fail again. Both locks are held.
+func (a *appends) putAgain(number uint64, p *appending, turn uint64, now time.Time) error {
+	switch err := a.put(number, p); {
+	case errors.Is(err, ErrUnavailable):
+		p.turn, p.last = 0, err
+		return nil
+	case err != nil:
+		return err
+	case p.first.IsZero():
+		p.first = now
+	default:
+		p.tries++
+	}
+	p.turn, p.again = turn, now.Add(answerLimit)
+	return nil
 }
 
 // readReceipt reads what the append service answered.

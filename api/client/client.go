@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,8 @@ type Client struct {
 	o    Options
 	user string
 	nc   *nats.Conn
+	dial *dialer
+	up   atomic.Uint64 // the turn of the newest connection that was made
 	api  *API
 	out  *appends
 	work sync.WaitGroup
@@ -68,8 +71,8 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{ctx: ctx}
-	n.CustomDialer = d
+	c.dial = &dialer{ctx: ctx}
+	n.CustomDialer = c.dial
 	n.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { c.trouble(err) }
 	n.DisconnectedErrCB = func(_ *nats.Conn, err error) { c.o.Logger.Warn("the connection to the bus is lost", "error", err) }
 	n.ReconnectedCB = func(nc *nats.Conn) { c.arrived(nc) }
@@ -79,9 +82,10 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		c.shut()
 	}
 	if c.nc, err = n.Connect(); err != nil {
-		return nil, notConnected(ctx, err, d.err)
+		return nil, notConnected(ctx, err, c.dial.err)
 	}
-	d.settle()
+	c.dial.settle()
+	c.up.Store(c.turn())
 	if c.out, err = newAppends(c); err != nil {
 		c.Close()
 		return nil, err
@@ -163,8 +167,8 @@ func (c *Client) state() error {
 	return nil
 }
 
-// turn changes with every connection.
-func (c *Client) turn() uint64 { return c.nc.Stats().Reconnects }
+// turn changes before every connection, and never while one stands. It is never zero.
+func (c *Client) turn() uint64 { return c.dial.turn.Load() }
 
 // denial is how a server says that it took no subscription.
 var denial = regexp.MustCompile(`(?i)permissions violation for subscription to "([^"]+)"`)
@@ -194,6 +198,7 @@ func (c *Client) trouble(err error) {
 }
 
 func (c *Client) arrived(nc *nats.Conn) {
+	c.up.Store(c.turn())
 	c.o.Logger.Info("connected to the bus again", "server", nc.ConnectedServerName())
 	c.mu.Lock()
 	c.refused = time.Time{}

@@ -45,24 +45,38 @@ func mayHeader(name string) bool {
 	return strings.HasPrefix(name, v1.HeaderApp) && len(name) > len(v1.HeaderApp) || slices.Contains(v1.CopiedHeaders, name)
 }
 
-// outgoing fills in the message as nats.go takes it.
-func outgoing(out *nats.Msg, subject string, m Message) error {
+// check refuses what can't be sent.
+func (m *Message) check() error {
 	if len(m.ID) > v1.MaxMessageID || !isText(m.ID) {
 		return fmt.Errorf("%w: a message's id has at most %d bytes and no control characters", ErrInvalid, v1.MaxMessageID)
-	}
-	out.Subject, out.Data = subject, m.Data
-	if m.ID == "" && len(m.Header) == 0 {
-		return nil
-	}
-	if out.Header = make(nats.Header, 1+len(m.Header)); m.ID != "" {
-		out.Header[v1.HeaderMessageID] = []string{m.ID}
 	}
 	for name, value := range m.Header {
 		if !mayHeader(name) || strings.ContainsAny(name, ": \t") || !isText(name) || !isText(value) || len(value) > mostHeaderValue {
 			return fmt.Errorf("%w: header %.64q: its name is one of %v or begins with %s, and its value is a line of at most %d bytes",
 				ErrInvalid, name, v1.CopiedHeaders, v1.HeaderApp, mostHeaderValue)
 		}
-		out.Header[name] = []string{value}
+	}
+	return nil
+}
+
+// headers adds the message's to those that nats.go is given.
+func (m *Message) headers(h nats.Header) {
+	if m.ID != "" {
+		h[v1.HeaderMessageID] = []string{m.ID}
+	}
+	for name, value := range m.Header {
+		h[name] = []string{value}
+	}
+}
+
+// outgoing fills in the message as nats.go takes it.
+func outgoing(out *nats.Msg, subject string, m Message) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if out.Subject, out.Data = subject, m.Data; m.ID != "" || len(m.Header) > 0 {
+		out.Header = make(nats.Header, 1+len(m.Header))
+		m.headers(out.Header)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -175,6 +176,8 @@ func (o Options) nats(user string) (nats.Options, error) {
 
 // dialer dials for nats.go, which knows no contexts: until settle, the end of the context closes what is open.
 type dialer struct {
+	turn atomic.Uint64 // counts attempts
+
 	mu   sync.Mutex
 	ctx  context.Context
 	stop func() bool
@@ -183,6 +186,7 @@ type dialer struct {
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.turn.Add(1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	conn, err := (&net.Dialer{Timeout: dialLimit}).DialContext(d.ctx, network, address)

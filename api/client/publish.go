@@ -50,9 +50,10 @@ func (r *Room) Publish(ctx context.Context, m Message) (Receipt, error) {
 	return g.receipt, g.err
 }
 
-// PublishAsync is Publish for many messages: it returns when the message is on its way, and done is told what Publish would return. It
-// waits while as many are on their way as Options.MaxPending says. Messages keep their order as long as none has to be sent again. done must
-// not block, and the message must not be changed before. In a room that keeps none, done is called at once: Flush tells more.
+// PublishAsync is Publish for many messages: it returns when the message is on its way, and done is told what Publish would return. When
+// as many are on their way as Options.MaxPending says, it waits until a quarter of them is answered. Messages keep their order as long as none has
+// to be sent again. done must not block, and the message must not be changed before. In a room that keeps none, done is called at once: Flush
+// tells more.
 //
 // It fails with ErrInvalid, ErrTooLarge, ErrRemoved, ErrClosed and the context's error; done is then not called.
 func (r *Room) PublishAsync(ctx context.Context, m Message, done func(Receipt, error)) error {
@@ -67,8 +68,8 @@ func (r *Room) PublishAsync(ctx context.Context, m Message, done func(Receipt, e
 		}
 		return r.named("publish", err)
 	}
-	p := &appending{ctx: ctx, room: r, done: done}
-	err := outgoing(&p.msg, r.keep, m)
+	p := &appending{ctx: ctx, room: r, m: m, done: done}
+	err := p.m.check()
 	if err == nil {
 		err = r.c.out.send(p)
 	}

@@ -161,9 +161,14 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestPipelinedKeepsOrder(t *testing.T) {
-	const total = 5000
+	for pending, total := range map[int]int{1: 500, 64: 5000} {
+		t.Run(fmt.Sprint(pending), func(t *testing.T) { pipeline(t, pending, total) })
+	}
+}
+
+func pipeline(t *testing.T, pending, total int) {
 	s := mustScene(t, 1)
-	ann := s.client(s.ann, func(o *Options) { o.MaxPending = 64 }).mustRoom(t, "kept")
+	ann := s.client(s.ann, func(o *Options) { o.MaxPending = pending }).mustRoom(t, "kept")
 	all := make([]uint64, total) // answers come in any order
 	for i := range total {
 		s.must(ann.PublishAsync(t.Context(), Message{Data: fmt.Append(nil, i)}, func(r Receipt, err error) {
