@@ -81,6 +81,11 @@ type change[T any] struct {
 
 // do makes the change, and says whether the record was not there before. What is as wanted already is not changed, and not in the audit.
 func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, err error) {
+	done, refused := c.api.flights.change(c.caller.flight)
+	if refused != nil {
+		return r, false, refused
+	}
+	defer done()
 	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body, revokes: c.revokes}
 	for range attempts {
 		if err = context.Cause(ctx); err != nil {

@@ -98,6 +98,12 @@ func TestARemovalOfOneselfIsCompleted(t *testing.T) {
 		if strings.Contains(m.Subject, v1.BucketMembers) {
 			seen.Store(natstest.Until(natstest.Patience, func() bool { return !b.dir.IsListed(hex) }))
 			b.api.Changed([]string{hex})
+			b.api.flights.review(hex, func(f *flight) *failure {
+				if f.ended == nil || f.last != nil {
+					t.Errorf("in the middle of the change its flight has ended: %v, and its connection is being closed: %v", f.ended, f.last != nil)
+				}
+				return nil
+			})
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err

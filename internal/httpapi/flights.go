@@ -18,8 +18,10 @@ type flight struct {
 	guest     *guest // the connection that it came on; nil where no crowd is
 	timer     *time.Timer
 	room      atomic.Pointer[string] // the id of the room that it reads or follows, nil for none
-	follows   bool                   // guarded by the lock of flights, as are pages and last
+	follows   bool                   // guarded by the lock of flights, as are those below
 	pages     bool                   // reads a page
+	changes   bool                   // changes something
+	ended     *failure               // why it has to end
 	last      *time.Timer            // closes the connection
 }
 
@@ -30,7 +32,14 @@ const farewell = time.Second
 // stop ends a flight. The lock is held.
 func (f *flight) stop(why *failure) {
 	f.cancel(why)
-	if f.guest != nil && f.last == nil {
+	f.ended = why
+	f.leave()
+}
+
+// leave closes the connection of a flight that has to end, a farewell later. One that changes something is completed before: until then
+// it can't say what came of it. The lock is held.
+func (f *flight) leave() {
+	if f.ended != nil && !f.changes && f.guest != nil && f.last == nil {
 		f.last = time.AfterFunc(farewell, func() { f.guest.Conn.Close() }) // not through TLS, whose own farewell waits for who does not read
 	}
 }
@@ -75,6 +84,22 @@ func (fs *flights) end(f *flight) {
 	if f.last != nil {
 		f.last.Stop()
 	}
+}
+
+// change makes a flight one that changes something, until done is called. It is refused when the flight has to end.
+func (fs *flights) change(f *flight) (done func(), refused *failure) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.ended != nil {
+		return nil, f.ended
+	}
+	f.changes = true
+	return func() {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		f.changes = false
+		f.leave()
+	}, nil
 }
 
 // follow makes a flight one that follows its room, without a bound of time. It is refused when there are as many as there may be.

@@ -4,9 +4,14 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/natstest"
@@ -50,6 +55,44 @@ func TestARemovalEndsWhatHangs(t *testing.T) {
 		<-pages.read
 		remove()
 		natstest.Within(t, natstest.Patience, "the end of "+who.name+"'s", func() bool { return inFlight() == 0 && b.api.Counts().Connections == 0 })
+	}
+}
+
+// Who is removed while it changes something keeps its connection until that is done, so that it is told, and no longer.
+func TestAFlightThatChangesSomethingLandsFirst(t *testing.T) {
+	fs := flights{byUser: map[string]map[*flight]struct{}{}}
+	near, far := net.Pipe()
+	defer far.Close()
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	f, refused := fs.begin(key, &guest{Conn: near}, cancel)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	done, refused := fs.change(f)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	fs.endAll(errNotReady())
+	if ctx.Err() == nil || f.last != nil {
+		t.Errorf("removed: context %v, and the connection is being closed: %v", ctx.Err(), f.last != nil)
+	}
+	done()
+	if err := far.SetDeadline(time.Now().Add(natstest.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the connection after the change: %v", err)
+	}
+	if _, refused := fs.change(f); refused == nil {
+		t.Error("who was removed begins a change")
 	}
 }
 

@@ -93,6 +93,11 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*pos
 	if err != nil {
 		return nil, err
 	}
+	done, refused := a.flights.change(c.flight)
+	if refused != nil {
+		return nil, refused
+	}
+	defer done()
 	if r.Class == "" {
 		return &posted{Status: http.StatusAccepted}, c.back.Rooms.Publish(c.Key, r.ID, in.header, in.RawBody)
 	}
