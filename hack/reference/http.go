@@ -54,6 +54,8 @@ The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes m
   412. Without either the last one wins.
 - A change is written into the audit before it is made, and again with its outcome. Without the first it is not made, unless it removes a user or a
   member: that waits a second for the audit at most, and its entries come as soon as they can be written. Until then the node's log has them.
+- A node that is stopped completes the changes that are being made and writes the entries that wait, for 5 seconds at most. If it is killed, its log alone
+  has these, and a change may be made or not without an outcome in the audit.
 - 503 after a change may mean that it was made: ask for it again.
 
 ## Problems

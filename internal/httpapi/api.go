@@ -97,6 +97,7 @@ type API struct {
 	anyone  *rates
 	pages   *places
 	late    chan v1.AuditEntry // that could not be written yet
+	lacking atomic.Int64       // how many the audit lacks
 }
 
 // New returns an API that refuses all with code "unavailable" until it has a Backend. It fails when a required field is missing.
@@ -131,7 +132,17 @@ func (a *API) Serve(b Backend) (stop func()) {
 		defer wg.Wait()
 		defer cancel()
 		a.backend.CompareAndSwap(&b, nil)
-		a.flights.endAll(fail(v1.CodeUnavailable, "the node stops: ask another, and begin after the last message that you have"))
+		a.flights.endAll(errStops())
+	}
+}
+
+// Finish is called once, before the node stops and while what the API works with runs: it takes no request of users any more, ends those that
+// change nothing, and waits for the others and for what the audit lacks, until the context ends.
+func (a *API) Finish(ctx context.Context) {
+	a.flights.close(errStops())
+	await(ctx, func() bool { return !a.flights.isChanging() && (a.lacking.Load() == 0 || a.backend.Load() == nil) })
+	if n := a.lacking.Load(); n > 0 {
+		a.log.Error("entries are not in the audit, which could not be written before the node stops: see above", "entries", n)
 	}
 }
 
@@ -185,6 +196,10 @@ func (a *API) Counts() Counts {
 	c.Followers = a.flights.followers
 	a.flights.mu.Unlock()
 	return c
+}
+
+func errStops() *failure {
+	return fail(v1.CodeUnavailable, "the node stops: ask another, and begin after the last message that you have")
 }
 
 func errNotReady() *failure {

@@ -27,7 +27,6 @@ type audited struct {
 	body    any
 	revokes bool
 	entry   *v1.AuditEntry
-	late    bool // the first entry is not written yet
 }
 
 func (a *audited) begin(ctx context.Context) error {
@@ -50,7 +49,8 @@ func (a *audited) begin(ctx context.Context) error {
 	}
 	e, err := a.caller.back.Audit.Begin(wait, e)
 	if err != nil && a.revokes && ctx.Err() == nil {
-		a.late, err = true, nil
+		a.api.writeLater(e)
+		err = nil
 	}
 	if err == nil {
 		a.entry = &e
@@ -69,9 +69,6 @@ func (a *audited) end(ctx context.Context, err error) {
 	if err != nil {
 		outcome = problemOf(ctx, err).Code
 	}
-	if a.late {
-		a.api.writeLater(*a.entry)
-	}
 	e := *a.entry
 	e.Time, e.Outcome = a.api.c.Now().UTC(), outcome
 	if a.caller.back.Audit.Write(ctx, e) != nil {
@@ -85,10 +82,12 @@ func (a *API) writeLater(e v1.AuditEntry) {
 	if err != nil {
 		text = []byte(err.Error())
 	}
+	a.lacking.Add(1)
 	select {
 	case a.late <- e:
 		a.log.Error("an entry is not in the audit yet, which can't be written: see that its stream has a leader", "entry", string(text))
 	default:
+		a.lacking.Add(-1)
 		a.log.Error("an entry is not in the audit, which can't be written, and too many wait for that: see that its stream has a leader", "entry", string(text))
 	}
 }
@@ -108,10 +107,12 @@ func (a *API) writeLate(ctx context.Context, log *membership.AuditLog) {
 				}
 				select {
 				case a.late <- e:
-				default: // the log has it
+				default:
+					a.lacking.Add(-1) // the log has it
 				}
 				return
 			}
+			a.lacking.Add(-1)
 		}
 	}
 }

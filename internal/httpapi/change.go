@@ -109,6 +109,8 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 	}
 	a.end(ctx, err)
 	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, seeing)
+		defer cancel()
 		await(ctx, func() bool { return c.seen(r.Value) })
 	}
 	return r, made, err
@@ -159,17 +161,16 @@ func (c change[T]) remove(ctx context.Context) error {
 }
 
 const (
-	// seeing is how long a change is waited for which is made, until this node's directory knows of it.
+	// seeing is how long a change is waited for which is made, until this node's directory knows of it. That it takes longer changes nothing
+	// of what was done.
 	seeing, glance = 2 * time.Second, 2 * time.Millisecond
 )
 
-// await waits for the directory. That it takes too long changes nothing of what was done.
-func await(ctx context.Context, seen func() bool) {
-	ctx, cancel := context.WithTimeout(ctx, seeing)
-	defer cancel()
+// await waits until something is so, or the context ends.
+func await(ctx context.Context, so func() bool) {
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
-	for !seen() {
+	for !so() {
 		select {
 		case <-ctx.Done():
 			return

@@ -49,6 +49,8 @@ type flights struct {
 	mu        sync.Mutex
 	byUser    map[string]map[*flight]struct{} // by Ed25519 key as hexadecimal digits
 	followers int
+	changing  int      // that change something
+	closed    *failure // why none begins any more
 }
 
 // mostInFlight is how many requests of one user are answered at a time, so that nobody takes all connections.
@@ -62,6 +64,9 @@ func (fs *flights) begin(user string, g *guest, cancel context.CancelCauseFunc) 
 	f := &flight{user: user, hex: hex, guest: g, cancel: cancel}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	if fs.closed != nil {
+		return nil, fs.closed
+	}
 	if len(fs.byUser[hex]) >= mostInFlight {
 		return nil, fail(v1.CodeRate, "you wait for as many answers as one user may: wait for some of them")
 	}
@@ -94,10 +99,12 @@ func (fs *flights) change(f *flight) (done func(), refused *failure) {
 		return nil, f.ended
 	}
 	f.changes = true
+	fs.changing++
 	return func() {
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
 		f.changes = false
+		fs.changing--
 		f.leave()
 	}, nil
 }
@@ -164,4 +171,24 @@ func (fs *flights) endAll(why *failure) {
 			f.stop(why)
 		}
 	}
+}
+
+// close lets none begin any more, and ends those that change nothing.
+func (fs *flights) close(why *failure) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.closed = why
+	for _, all := range fs.byUser {
+		for f := range all {
+			if !f.changes {
+				f.stop(why)
+			}
+		}
+	}
+}
+
+func (fs *flights) isChanging() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.changing > 0
 }

@@ -21,6 +21,9 @@ import (
 // guardPause is between two looks at how long the node has been cut off.
 const guardPause = 500 * time.Millisecond
 
+// finishing is how long a stop may wait for changes that are being made, and for the audit.
+const finishing = 5 * time.Second
+
 // members serves users while an embedded server runs: it keeps the directory of who may enter, offers what rooms remember, drops
 // users when it is cut off, and tidies up what changes of membership leave behind.
 type members struct {
@@ -29,15 +32,16 @@ type members struct {
 	auth      *busauth.Authenticator
 	drop      time.Duration // 0 for never
 	// serving ends when the node is about to stop, before its NATS does: others take the requests, and those it has are answered.
-	serving context.Context
-	leave   context.CancelFunc
-	service atomic.Pointer[rooms.Service] // that of the latest server
-	door    door
+	serving   context.Context
+	leave     context.CancelFunc
+	service   atomic.Pointer[rooms.Service] // that of the latest server
+	door      door
+	finishing time.Duration
 }
 
 // newMembers makes the directory and the authenticator that asks it.
 func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) {
-	m := &members{log: c.Logger, drop: drop}
+	m := &members{log: c.Logger, drop: drop, finishing: finishing}
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: m.changed})
 	c.IsAuthorized, c.IsListed, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Grants
@@ -97,6 +101,17 @@ func (m *members) run(ctx context.Context, server *embeddednats.Server) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// finish completes what users have begun, while NATS runs. Others take what comes.
+func (m *members) finish() {
+	m.leave()
+	if m.door.api == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), m.finishing)
+	defer cancel()
+	m.door.api.Finish(ctx)
 }
 
 // guard tells readiness whether users are admitted, and drops those who are connected once the node has been cut off for too long: one

@@ -160,8 +160,8 @@ func (n *node) add(name string, l net.Listener, tlsConfig *tls.Config, s *http.S
 	return (&url.URL{Scheme: scheme, Host: l.Addr().String()}).String()
 }
 
-// run drives the node until the context ends, then stops it in order: unready, leaderships handed over, clients told to go,
-// NATS stopped, the endpoints closed, the disk given up.
+// run drives the node until the context ends, then stops it in order: unready, changes finished, leaderships handed over, clients told
+// to go, NATS stopped, the endpoints closed, the disk given up.
 func (n *node) run(ctx context.Context) error {
 	var background sync.WaitGroup
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
@@ -173,14 +173,19 @@ func (n *node) run(ctx context.Context) error {
 			}
 		})
 	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	unready := context.AfterFunc(ctx, func() {
+		defer stop()
 		n.health.setStopping("the node stops")
 		if n.plan.members != nil {
-			n.plan.members.leave()
+			n.plan.members.finish()
 		}
 	})
-	err := n.formation.Run(ctx)
-	unready()
+	err := n.formation.Run(running)
+	if !unready() {
+		<-running.Done()
+	}
+	stop()
 	n.health.setStopping("the node stops")
 	stopWatching()
 	err = errors.Join(err, n.close())
