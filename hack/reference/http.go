@@ -52,8 +52,9 @@ The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes m
 - ` + "`PUT`" + ` makes a thing what the body says: 201 when it was not there, 200 when it was. The same again changes nothing.
 - ` + "`ETag`" + ` is the revision. With ` + "`If-Match`" + ` a change is made only to that one, with ` + "`If-None-Match: *`" + ` only where nothing is; otherwise the answer is
   412. Without either the last one wins.
-- A change is written into the audit before it is made, and again with its outcome. Without the first it is not made, unless it removes a user or a
-  member: that waits a second for the audit at most, and its entries come as soon as they can be written. Until then the node's log has them.
+- A change is written into the audit before it is made, and again with its outcome. Without the first it is not made, unless it only takes rights
+  away: removals of users, members and rooms, and demotions. These wait a second for the audit at most, and their entries come as soon as they can be
+  written. Until then the log of the node has them.
 - A node that is stopped completes the changes that are being made and writes the entries that wait, for 5 seconds at most. If it is killed, its log alone
   has these, and a change may be made or not without an outcome in the audit.
 - 503 after a change may mean that it was made: ask for it again.

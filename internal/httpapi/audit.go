@@ -21,18 +21,26 @@ const (
 // audited writes down that a change is asked for before it is made, and then what came of it. Without the first nothing is changed, but for
 // what revokes: whoever must go goes, and the entries come when they can be written.
 type audited struct {
-	api     *API
-	caller  *caller
-	action  string
-	body    any
-	revokes bool
-	entry   *v1.AuditEntry
+	api    *API
+	caller *caller
+	action string
+	body   any
+	entry  *v1.AuditEntry
+	late   bool // the first entry may not be written yet
 }
 
-func (a *audited) begin(ctx context.Context) error {
-	if a.entry != nil {
-		return nil
+// begin is called before each attempt at the change.
+func (a *audited) begin(ctx context.Context, revokes bool) error {
+	switch {
+	case a.entry == nil:
+		return a.ask(ctx, revokes)
+	case a.late && !revokes: // somebody came in between, and now it would give what was to be taken
+		return a.caller.back.Audit.Write(ctx, *a.entry)
 	}
+	return nil
+}
+
+func (a *audited) ask(ctx context.Context, revokes bool) error {
 	e := v1.AuditEntry{Who: a.caller.Key, Node: a.api.c.Cluster().Node, Action: a.action}
 	if a.body != nil {
 		body, err := json.Marshal(a.body)
@@ -42,15 +50,15 @@ func (a *audited) begin(ctx context.Context) error {
 		e.Body = body
 	}
 	wait := ctx
-	if a.revokes {
+	if revokes {
 		var cancel context.CancelFunc
 		wait, cancel = context.WithTimeout(ctx, auditGrace)
 		defer cancel()
 	}
 	e, err := a.caller.back.Audit.Begin(wait, e)
-	if err != nil && a.revokes && ctx.Err() == nil {
+	if err != nil && revokes && ctx.Err() == nil {
 		a.api.writeLater(e)
-		err = nil
+		a.late, err = true, nil
 	}
 	if err == nil {
 		a.entry = &e

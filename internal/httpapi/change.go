@@ -67,8 +67,8 @@ type change[T any] struct {
 	// action and body go into the audit.
 	action string
 	body   any
-	// revokes is set for what only takes rights away: it does not wait until the audit can be written.
-	revokes bool
+	// revokes says whether the change of a record only takes rights away: then it does not wait until the audit can be written. Nil never does.
+	revokes func(T) bool
 	Conditions
 	read func(context.Context) (membership.Record[T], error)
 	// same says whether a record is what is wanted already. It is nil for a removal.
@@ -86,7 +86,7 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 		return r, false, refused
 	}
 	defer done()
-	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body, revokes: c.revokes}
+	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
 	for range attempts {
 		if err = context.Cause(ctx); err != nil {
 			break
@@ -96,7 +96,7 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 			break
 		}
 		if err == nil {
-			if err = a.begin(ctx); err != nil {
+			if err = a.begin(ctx, c.revokes != nil && c.revokes(r.Value)); err != nil {
 				break
 			}
 			r, err = c.complete(ctx, r)
@@ -153,6 +153,9 @@ func (c change[T]) appeared(ctx context.Context) bool {
 	_, err := c.read(ctx)
 	return err == nil
 }
+
+// always is for what revokes whatever is there.
+func always[T any](T) bool { return true }
 
 // remove is do for a removal.
 func (c change[T]) remove(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
@@ -79,6 +80,9 @@ func (a *API) getMember(ctx context.Context, c *caller, in *MemberPath) (*one[v1
 	return oneOf(viewOf(u, r.Value), r.Revision, false), nil
 }
 
+// roles are those in a room, each with all that the one before it may do.
+var roles = []v1.Role{v1.RoleReader, v1.RoleMember, v1.RoleAdmin}
+
 type putMember struct {
 	MemberPath
 	Conditions
@@ -92,6 +96,7 @@ func (a *API) putMember(ctx context.Context, c *caller, in *putMember) (*one[v1.
 	}
 	store := c.back.Store
 	r, made, err := change[v1.Member]{api: a, caller: c, action: http.MethodPut + " " + actionOf(in.Room, u), body: in.Body, Conditions: in.Conditions,
+		revokes: func(m v1.Member) bool { return slices.Index(roles, in.Body.Role) < slices.Index(roles, m.Role) },
 		read: func(ctx context.Context) (membership.Record[v1.Member], error) {
 			return store.GetMember(ctx, in.Room, u.Key)
 		},
@@ -127,7 +132,7 @@ func (a *API) deleteMember(ctx context.Context, c *caller, in *deleteMember) (*n
 	if err != nil {
 		return nil, err
 	}
-	return nil, change[v1.Member]{api: a, caller: c, action: http.MethodDelete + " " + actionOf(in.Room, u), revokes: true, Conditions: Conditions{IfMatch: in.IfMatch},
+	return nil, change[v1.Member]{api: a, caller: c, action: http.MethodDelete + " " + actionOf(in.Room, u), revokes: always[v1.Member], Conditions: Conditions{IfMatch: in.IfMatch},
 		read: func(ctx context.Context) (membership.Record[v1.Member], error) {
 			return c.back.Store.GetMember(ctx, in.Room, u.Key)
 		},

@@ -122,7 +122,7 @@ func (a *API) deleteRoom(ctx context.Context, c *caller, in *deleteRoom) (*nothi
 	if err := c.may(membership.WriteRoom, ""); err != nil {
 		return nil, err
 	}
-	return nil, change[v1.Room]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathRooms + "/" + in.Room, Conditions: Conditions{IfMatch: in.IfMatch},
+	return nil, change[v1.Room]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathRooms + "/" + in.Room, revokes: always[v1.Room], Conditions: Conditions{IfMatch: in.IfMatch},
 		read: func(ctx context.Context) (membership.Record[v1.Room], error) {
 			return a.enter(ctx, c, in.Room, membership.WriteRoom, "")
 		},

@@ -122,7 +122,8 @@ func (a *API) putUser(ctx context.Context, c *caller, in *putUser) (*one[v1.User
 	}
 	store, want := c.back.Store, in.Body
 	r, made, err := change[v1.User]{api: a, caller: c, action: http.MethodPut + " " + v1.PathUsers + "/" + in.User, body: want, Conditions: in.Conditions,
-		read: func(ctx context.Context) (membership.Record[v1.User], error) { return store.GetUser(ctx, in.User) },
+		revokes: func(u v1.User) bool { return u.Admin && !want.Admin },
+		read:    func(ctx context.Context) (membership.Record[v1.User], error) { return store.GetUser(ctx, in.User) },
 		same: func(ctx context.Context, r membership.Record[v1.User]) (bool, error) {
 			if r.Value.Name != want.Name {
 				return false, fmt.Errorf("%w: a user with that key, named %s; a name can't be changed", membership.ErrExists, r.Value.Name)
@@ -162,7 +163,7 @@ func (a *API) deleteUser(ctx context.Context, c *caller, in *deleteUser) (*nothi
 	if err != nil {
 		return nil, err
 	}
-	return nil, change[v1.User]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathUsers + "/" + key, revokes: true, Conditions: Conditions{IfMatch: in.IfMatch},
+	return nil, change[v1.User]{api: a, caller: c, action: http.MethodDelete + " " + v1.PathUsers + "/" + key, revokes: always[v1.User], Conditions: Conditions{IfMatch: in.IfMatch},
 		read: func(ctx context.Context) (membership.Record[v1.User], error) { return c.back.Store.GetUser(ctx, key) },
 		write: func(ctx context.Context, was membership.Record[v1.User]) (membership.Record[v1.User], error) {
 			if in.IfMatch == "" {

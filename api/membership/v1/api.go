@@ -199,8 +199,8 @@ type Audit struct {
 	Next    string       `json:"next,omitempty"`
 }
 
-// AuditEntry is one change that was asked for. It is written down before the change is made, and again with its outcome. Of a removal of a
-// user or member both may come later.
+// AuditEntry is one change that was asked for. It is written down before the change is made, and again with its outcome. Of what only
+// takes rights away both may come later.
 type AuditEntry struct {
 	Time time.Time `json:"time"`
 	// ID is the same of both entries of a change.
