@@ -4,9 +4,14 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +23,7 @@ import (
 	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 func (o *office) expectClasses(t *testing.T) {
@@ -60,25 +66,32 @@ func (o *office) expectClasses(t *testing.T) {
 	expectProblem(t, "is gone", o.root.DeleteClass(ctx, "brief", ""), client.ErrNotFound)
 }
 
-// expectAudit: what was done above is written down twice each, asked for and done, the newest first.
+// expectAudit: a change is written down twice, asked for and done, the newest first. The second may come after the answer.
 func (o *office) expectAudit(t *testing.T) {
 	ctx := t.Context()
 	expectProblem(t, "by who is no admin", fails(o.ann.Audit(ctx)), client.ErrForbidden)
 	_, _, err := o.root.PutRoom(ctx, "noted", "", "")
 	must(t, err)
-	entries := all(t, o.root.Audit(ctx))
-	if len(entries) < 2 {
-		t.Fatalf("%d entries", len(entries))
-	}
+	var entries []v1.AuditEntry
+	o.in(t).within("both entries", func() string {
+		entries = nil
+		for e, err := range o.root.Audit(ctx) {
+			if err != nil {
+				return err.Error()
+			}
+			if e.Action == "PUT "+v1.PathRooms+"/noted" {
+				entries = append(entries, e)
+			}
+		}
+		if len(entries) != 2 {
+			return fmt.Sprintf("%d entries", len(entries))
+		}
+		return ""
+	})
 	done, asked := entries[0], entries[1]
 	if done.ID != asked.ID || done.Outcome != v1.OutcomeOK || asked.Outcome != "" || done.Who != o.root.key || done.Node != "node-0" ||
-		done.Action != "PUT "+v1.PathRooms+"/noted" || done.Time.Before(asked.Time) {
+		done.Time.Before(asked.Time) {
 		t.Errorf("%+v after %+v", done, asked)
-	}
-	for i, e := range entries[1:] {
-		if e.Time.After(entries[i].Time) {
-			t.Errorf("entry %d is older than the one after it", i)
-		}
 	}
 	must(t, o.root.DeleteRoom(ctx, "noted", ""))
 }
@@ -92,7 +105,7 @@ func (o *office) expectNoLostUpdate(t *testing.T) {
 	_, _, err := o.root.PutClass(ctx, class, client.Absent)
 	must(t, err)
 	var group sync.WaitGroup
-	var conflicts atomic.Int64
+	var conflicts, unclear atomic.Int64
 	for i := range clerks {
 		c := o.clerk(t, nil) // each with a rate of its own
 		_, _, err := o.root.PutUser(ctx, c.key, v1.PutUser{Name: fmt.Sprint("clerk-", i), Admin: true}, "")
@@ -109,6 +122,8 @@ func (o *office) expectNoLostUpdate(t *testing.T) {
 					n++
 				case errors.Is(err, client.ErrConflict):
 					conflicts.Add(1)
+				case errors.Is(err, client.ErrUnavailable): // it may have been done
+					unclear.Add(1)
 				case !errors.Is(err, client.ErrRate):
 					t.Error(err)
 					return
@@ -118,8 +133,8 @@ func (o *office) expectNoLostUpdate(t *testing.T) {
 	}
 	group.Wait()
 	got, _, err := o.root.Class(ctx, "count")
-	if must(t, err); got.MaxMessagesPerRoom != 1+clerks*each {
-		t.Errorf("%d changes by %d clerks came to %d", clerks*each, clerks, got.MaxMessagesPerRoom-1)
+	if must(t, err); got.MaxMessagesPerRoom < 1+clerks*each || got.MaxMessagesPerRoom > 1+clerks*each+unclear.Load() {
+		t.Errorf("%d changes by %d clerks came to %d, %d unclear", clerks*each, clerks, got.MaxMessagesPerRoom-1, unclear.Load())
 	}
 	t.Logf("%d conflicts", conflicts.Load())
 	must(t, o.root.DeleteClass(ctx, "count", ""))
@@ -207,26 +222,51 @@ func (o *office) abreast(many int, do func(int) error) error {
 func (o *office) expectRate(t *testing.T) {
 	ctx := t.Context()
 	hasty := o.clerk(t, nil)
-	_, _, err := o.root.PutUser(ctx, hasty.key, v1.PutUser{Name: "hasty"}, "")
-	must(t, err)
-	var refused atomic.Pointer[error]
+	o.in(t).within("the user", func() string { // root may have asked too much just before
+		_, _, err := o.root.PutUser(ctx, hasty.key, v1.PutUser{Name: "hasty"}, "")
+		return problem(err)
+	})
+	var refused error
 	o.in(t).within("the rate", func() string {
-		must(t, o.abreast(200, func(int) error {
-			_, _, err := hasty.User(ctx, "hasty")
-			if errors.Is(err, client.ErrRate) {
-				refused.Store(&err)
-				return nil
-			}
-			return err
-		}))
-		if refused.Load() == nil {
-			return "nothing is refused"
+		defer o.hold(t, hasty)()
+		if !natstest.Until(5*time.Second, func() bool {
+			_, _, refused = hasty.User(ctx, "hasty")
+			return errors.Is(refused, client.ErrRate)
+		}) {
+			return fmt.Sprint("nothing is refused: ", refused)
 		}
 		return ""
 	})
-	expectProblem(t, "too much", *refused.Load(), client.ErrRate)
-	_, _, err = o.ann.User(ctx, "ann")
+	expectProblem(t, "too much", refused, client.ErrRate)
+	_, _, err := o.ann.User(ctx, "ann")
 	must(t, err)
+}
+
+// hold begins more requests than one user may have at a time, and leaves their bodies open until end is called. So it is too much on a slow
+// machine as well.
+func (o *office) hold(t *testing.T, c *clerk) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	token, _, err := c.Token(ctx)
+	must(t, err)
+	pem, err := os.ReadFile(o.CA())
+	must(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
+	var group sync.WaitGroup
+	for range 80 {
+		body, _ := io.Pipe()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, o.url+v1.PathRooms+"/held", body)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		group.Go(func() {
+			if resp, err := transport.RoundTrip(req); err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+	return func() { cancel(); group.Wait(); transport.CloseIdleConnections() }
 }
 
 // expectGone: a node that is not there is no riddle either.

@@ -5,6 +5,8 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -86,4 +88,48 @@ func TestARevocationThatTurnsIntoAGift(t *testing.T) {
 	if _, err := b.store.GetUser(t.Context(), ann.key); !errors.Is(err, membership.ErrNotFound) {
 		t.Errorf("ann is there again: %v", err)
 	}
+}
+
+// tired is a JetStream that gives a stream so many times.
+type tired struct {
+	jetstream.JetStream
+	left int
+}
+
+func (j *tired) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if j.left--; j.left < 0 {
+		return nil, context.DeadlineExceeded
+	}
+	return j.JetStream.Stream(ctx, name)
+}
+
+// A page for which there is no time ends early, and the next one goes on there.
+func TestAnAuditThatTakesLong(t *testing.T) {
+	b := newBus(t, nil)
+	root := b.user("root", true)
+	const all = 2*auditPart + 20
+	log := membership.NewAuditLog(b.js, nil)
+	for n := range all {
+		b.must(log.Begin(t.Context(), v1.AuditEntry{Who: root.key, Action: fmt.Sprint(n)}))
+	}
+	back := *b.api.backend.Load()
+	read := func(parts, limit int, after string) v1.Audit {
+		back := back
+		back.Audit = membership.NewAuditLog(&tired{b.js, parts}, nil)
+		b.api.backend.Store(&back)
+		return decode[v1.Audit](t, root.do("GET", fmt.Sprintf("%s?limit=%d&after=%s", v1.PathAudit, limit, after), nil).expect(t, 200, ""))
+	}
+	first := read(1, v1.MaxList, "")
+	second := read(5, auditPart+10, first.Next)
+	third := read(5, v1.MaxList, second.Next)
+	if len(first.Entries) != auditPart || len(second.Entries) != auditPart+10 || third.Next != "" {
+		t.Errorf("pages of %d, %d and %d entries, and then %q", len(first.Entries), len(second.Entries), len(third.Entries), third.Next)
+	}
+	for i, e := range slices.Concat(first.Entries, second.Entries, third.Entries) {
+		if e.Action != fmt.Sprint(all-1-i) {
+			t.Fatalf("entry %d is number %s of %d", i, e.Action, all)
+		}
+	}
+	b.api.backend.Store(&Backend{Store: back.Store, Audit: membership.NewAuditLog(&tired{b.js, 0}, nil)})
+	root.do("GET", v1.PathAudit, nil).expect(t, 503, v1.CodeUnavailable)
 }
