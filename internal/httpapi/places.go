@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// mostPages is how many pages of history are read at a time: each takes some MiB of memory. Of one class are mostOfClass, so that one
-	// which can't be read leaves something to the others.
+	// mostPages is how many pages of history are read at a time, beside one of each class: each takes some MiB of memory. Of one class are
+	// mostOfClass. So however many classes can't be read, the others go on; and classes are few, since each reserves space on the disk.
 	mostPages, mostOfClass = 8, 6
 )
 
@@ -18,32 +18,37 @@ type places struct {
 	all chan struct{}
 
 	mu      sync.Mutex
-	ofClass map[string]chan struct{} // of each that was ever read: classes are few
+	ofClass map[string]classPlaces // of each that was ever read
 }
 
+// classPlaces are those of one class: all that it may have, and the one that nobody else gets.
+type classPlaces struct{ most, own chan struct{} }
+
 func newPlaces() *places {
-	return &places{all: make(chan struct{}, mostPages), ofClass: map[string]chan struct{}{}}
+	return &places{all: make(chan struct{}, mostPages), ofClass: map[string]classPlaces{}}
 }
 
 // enter waits for a place, which is free again when leave is called. It fails when the context ends before.
 func (p *places) enter(ctx context.Context, class string) (leave func(), err error) {
 	p.mu.Lock()
-	own := p.ofClass[class]
-	if own == nil {
-		own = make(chan struct{}, mostOfClass)
-		p.ofClass[class] = own
+	c, ok := p.ofClass[class]
+	if !ok {
+		c = classPlaces{make(chan struct{}, mostOfClass), make(chan struct{}, 1)}
+		p.ofClass[class] = c
 	}
 	p.mu.Unlock()
 	select {
-	case own <- struct{}{}:
+	case c.most <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	select {
+	case c.own <- struct{}{}:
+		return func() { <-c.own; <-c.most }, nil
 	case p.all <- struct{}{}:
-		return func() { <-p.all; <-own }, nil
+		return func() { <-p.all; <-c.most }, nil
 	case <-ctx.Done():
-		<-own
+		<-c.most
 		return nil, ctx.Err()
 	}
 }
