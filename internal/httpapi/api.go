@@ -90,6 +90,7 @@ type API struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 	huma    huma.API
+	written func() // see writeDescription
 	backend atomic.Pointer[Backend]
 	crowd   atomic.Pointer[crowd]
 	flights flights
@@ -118,6 +119,7 @@ func New(c Config) (*API, error) {
 	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(), late: make(chan v1.AuditEntry, mostLate),
 		flights: flights{byUser: map[string]map[*flight]struct{}{}},
 		users:   newRates(c.Limits.UserRate, 2), anyone: newRates(c.Limits.AddressRate, 4)}
+	a.written = sync.OnceFunc(a.writeDescription)
 	a.describe()
 	return a, nil
 }
@@ -227,6 +229,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !a.anyone.take(addressOf(r), a.c.Now()) {
 			errAddressRate().writeTo(s)
 			return
+		}
+		if strings.HasPrefix(route, pathOpenAPI) {
+			a.written()
 		}
 		a.mux.ServeHTTP(s, r)
 	default:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -53,6 +54,14 @@ func (a *API) describe() {
 	a.describeMessages()
 	a.describeClasses()
 	a.describeAudit()
+}
+
+// writeDescription makes the texts of the description, all of which huma makes when the first asks and without a lock.
+func (a *API) writeDescription() {
+	for _, form := range []string{".json", ".yaml", "-3.0.json", "-3.0.yaml"} {
+		r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: pathOpenAPI + form}}
+		a.mux.ServeHTTP(discard{http.Header{}}, r)
+	}
 }
 
 // Description returns the description of the API as nodes serve it, in JSON: in OpenAPI 3.1, and in 3.0 for tools that know no later one.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,6 +214,11 @@ func TestWhatIsNowhere(t *testing.T) {
 			t.Errorf("%s allows %q", path, r.header.Get("Allow"))
 		}
 	}
+	var first sync.WaitGroup
+	for range 4 {
+		first.Go(func() { b.do("GET", pathOpenAPI+".json", nil).expect(t, 200, "") })
+	}
+	first.Wait()
 	for _, path := range []string{".json", ".yaml", "-3.0.json", "-3.0.yaml"} {
 		if r := b.do("GET", pathOpenAPI+path, nil).expect(t, 200, ""); strings.Contains(string(r.body), "<script") || len(r.body) == 0 {
 			t.Errorf("%s: %.80s", path, r.body)
