@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -68,6 +69,12 @@ func (a *API) serveUser(w http.ResponseWriter, r *http.Request, method, route st
 		cancel(fail(v1.CodeUnavailable, "the answer took too long. If you wanted a change, it may have been made: ask for it again"))
 	})
 	defer f.timer.Stop()
+	if method != http.MethodGet {
+		if refused := joinConditions(r.Header); refused != nil {
+			refused.writeTo(w)
+			return
+		}
+	}
 	r = r.WithContext(context.WithValue(ctx, callerKey{}, c))
 	if method == http.MethodPut || method == http.MethodPost {
 		if refused := readBody(w, r, a.bodyLimit(method)); refused != nil {
@@ -83,6 +90,19 @@ func (a *API) serveUser(w http.ResponseWriter, r *http.Request, method, route st
 		*c = *now
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// joinConditions makes one header of several, and refuses an empty one: who sends it has lost the ETag that a change was to rest on.
+func joinConditions(h http.Header) *failure {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if values, there := h[name]; there {
+			h.Set(name, strings.TrimSpace(strings.Join(values, ",")))
+			if h.Get(name) == "" {
+				return fail(v1.CodeMalformed, name+" is empty: give an ETag as it was given, or *, or leave the header away")
+			}
+		}
+	}
+	return nil
 }
 
 // authenticate finds out which key a request comes from.

@@ -114,9 +114,10 @@ func TestPreconditions(t *testing.T) {
 	put(true, "If-Match", first).expect(t, 412, v1.CodeConflict) // also who wants what is there has read another
 	put(false, "If-Match", "W/"+second).expect(t, 412, v1.CodeConflict)
 	put(false, "If-Match", first+", "+second).expect(t, 200, "")
-	for _, bad := range []string{"12", `"`, `"12`, `W/12`} {
+	for _, bad := range []string{"12", `"`, `"12`, `W/12`, "", " "} {
 		put(true, "If-Match", bad).expect(t, 400, v1.CodeMalformed)
 	}
+	put(true, "If-None-Match", "").expect(t, 400, v1.CodeMalformed)
 	put(true, "If-None-Match", second).expect(t, 400, v1.CodeMalformed)
 	root.do("DELETE", pathOf(ann), nil, "If-Match", first).expect(t, 412, v1.CodeConflict)
 	root.do("DELETE", pathOf(ann), nil, "If-Match", "*").expect(t, 204, "")
