@@ -103,7 +103,10 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*pos
 	}
 	id := in.MessageID
 	if in.Key != "" {
-		id = strings.Trim(in.Key, `"`) // the header is defined as a quoted string, and often written without
+		// The header is defined as a quoted string, and often written without.
+		if id = strings.Trim(in.Key, `"`); id == "" {
+			return nil, fail(v1.CodeInvalid, headerIdempotency+" is empty: give a key, or leave the header away")
+		}
 	}
 	if id != "" {
 		in.header.Set(v1.HeaderMessageID, id)

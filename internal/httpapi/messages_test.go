@@ -141,6 +141,7 @@ func TestMessages(t *testing.T) {
 	root.do("POST", redMessages, "no").expect(t, 404, v1.CodeNotFound)
 	ann.do("POST", redMessages, strings.Repeat("x", 64<<10)).expect(t, 413, v1.CodeTooLarge)
 	ann.do("POST", redMessages, strings.Repeat("x", 1<<20+1)).expect(t, 413, v1.CodeTooLarge)
+	ann.do("POST", redMessages, "x", "Idempotency-Key", `""`).expect(t, 422, v1.CodeInvalid)
 	ann.do("POST", redMessages, "x", "Nats-Msg-Id", strings.Repeat("x", 129)).expect(t, 422, v1.CodeInvalid)
 }
 
