@@ -52,13 +52,19 @@ func (a *API) view(c *caller, r v1.Room) v1.RoomView {
 }
 
 // enter reads a room by its name for a caller who may do that there. It fails with membership.ErrNotFound for a room that is not there or is
-// being deleted, and as membership.Caller.Check does.
-func (a *API) enter(ctx context.Context, c *caller, name string, do membership.Action, target string) (membership.Record[v1.Room], error) {
-	r, err := c.back.Store.OpenRoom(ctx, name)
-	if err != nil {
+// being deleted, and as membership.Caller.Check does. Who may not is refused before the leader is asked: it would tell by its time what is there.
+func (a *API) enter(ctx context.Context, c *caller, name string, do membership.Action, target string) (r membership.Record[v1.Room], err error) {
+	check := func(room v1.Room) error {
+		return membership.Caller{Key: c.Key, Admin: c.Admin, Role: a.view(c, room).Role}.Check(do, target)
+	}
+	known, _ := a.c.Directory.Room(name)
+	if err := check(known); err != nil {
 		return r, err
 	}
-	return r, membership.Caller{Key: c.Key, Admin: c.Admin, Role: a.view(c, r.Value).Role}.Check(do, target)
+	if r, err = c.back.Store.OpenRoom(ctx, name); err != nil {
+		return r, err
+	}
+	return r, check(r.Value)
 }
 
 func (a *API) getRoom(ctx context.Context, c *caller, in *RoomPath) (*one[v1.RoomView], error) {

@@ -36,6 +36,18 @@ func TestRooms(t *testing.T) {
 	if diff := cmp.Diff(string(there.body), string(absent.body)); diff != "" {
 		t.Errorf("a room that is there is told from one that is not: %s", diff)
 	}
+	// Not even by the time that it takes: nobody is asked.
+	asked := b.must(b.js.Conn().SubscribeSync("$JS.API.STREAM.MSG.GET.KV_" + v1.BucketRooms)).(*nats.Subscription)
+	for _, hidden := range []string{path, path + "/members", path + "/members/root", v1.PathRooms + "/nowhere", v1.PathRooms + "/nowhere/members/root"} {
+		ann.do("GET", hidden, nil).expect(t, 404, v1.CodeNotFound)
+	}
+	if n, _, err := asked.Pending(); n != 0 || err != nil {
+		t.Errorf("%d questions for what is hidden (%v)", n, err)
+	}
+	root.do("GET", path, nil).expect(t, 200, "")
+	if _, err := asked.NextMsg(natstest.Patience); err != nil {
+		t.Errorf("a question is not seen: %v", err)
+	}
 	for _, r := range []result{ann.do("PUT", path, v1.PutRoom{}), ann.do("PUT", v1.PathRooms+"/nowhere", v1.PutRoom{}), ann.do("DELETE", path, nil),
 		ann.do("DELETE", v1.PathRooms+"/nowhere", nil)} {
 		r.expect(t, 403, v1.CodeForbidden)
