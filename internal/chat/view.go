@@ -43,8 +43,8 @@ func (m *model) paint(dark bool) {
 	for _, c := range [][2]string{{"25", "75"}, {"28", "114"}, {"90", "176"}, {"130", "215"}, {"30", "80"}, {"124", "210"}} {
 		m.theme.people = append(m.theme.people, ink(c[0], c[1]).Bold(true))
 	}
-	styles := textinput.DefaultStyles(dark)
-	styles.Cursor.Blink = false
+	styles := textinput.DefaultStyles(dark) // in which the prompt and the cursor have a grey that can't be seen on white
+	styles.Focused.Prompt, styles.Cursor.Color, styles.Cursor.Blink = m.theme.dim, m.theme.bar.GetForeground(), false
 	m.input.SetStyles(styles)
 }
 
