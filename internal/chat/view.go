@@ -251,10 +251,6 @@ func (m *model) scrollBy(by int) tea.Cmd {
 
 // status says how it stands with the connection, and who the user is.
 func (m *model) status() string {
-	me := brief(m.me)
-	if m.open != nil {
-		me = m.open.name(m.me)
-	}
 	mark, style, where := "●", m.theme.good, "connected to "+console.Clean(m.node)
 	switch {
 	case m.cut:
@@ -267,15 +263,28 @@ func (m *model) status() string {
 	default:
 		where += fmt.Sprintf(" after a pause of %.1f s", m.away.Seconds())
 	}
-	rest := " as " + me
-	if m.note != "" {
-		rest += "  " + m.note
-	} else {
-		rest += "  Tab room · PgUp older · Esc quit"
-		if m.open != nil && m.open.scroll > 0 {
-			rest += fmt.Sprintf(" · PgDn newer (%d)", m.open.scroll)
+	where = mark + " " + where
+	line := ""
+	for _, rest := range m.rest() {
+		if line = where + rest; ansi.StringWidth(line) <= m.width {
+			break
 		}
 	}
-	line := fit(mark+" "+where+rest, m.width)
-	return style.Render(mark) + strings.TrimPrefix(line, mark)
+	return style.Render(mark) + strings.TrimPrefix(fit(line, m.width), mark)
+}
+
+// rest is what the status ends with, in as many words as there may be room for, the most first: the way out goes last.
+func (m *model) rest() []string {
+	me := brief(m.me)
+	if m.open != nil {
+		me = m.open.name(m.me)
+	}
+	if me = " as " + me; m.note != "" {
+		return []string{me + "  " + m.note}
+	}
+	newer := ""
+	if m.open != nil && m.open.scroll > 0 {
+		newer = fmt.Sprintf("PgDn newer (%d) · ", m.open.scroll)
+	}
+	return []string{me + "  Tab room · PgUp older · " + newer + "Esc quit", me + "  " + newer + "Esc quit", me + "  Esc quit", "  Esc quit", ""}
 }
