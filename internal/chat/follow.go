@@ -51,13 +51,12 @@ func (m *model) tick(now time.Time) tea.Cmd {
 	return tea.Batch(do...)
 }
 
-// waiting is since when a message waits to be acknowledged, zero if none does so for long.
+// waiting is since when a message that was sent waits to be acknowledged, zero if none does so for long. One that waits for the one before it
+// was not sent yet.
 func (m *model) waiting() (since time.Time) {
 	for _, r := range m.rooms {
-		for _, e := range r.own {
-			if e.state == pending && m.now.Sub(e.at) >= slowAfter && (since.IsZero() || e.at.Before(since)) {
-				since = e.at
-			}
+		if len(r.outbox) > 0 && m.now.Sub(r.sent) >= slowAfter && (since.IsZero() || r.sent.Before(since)) {
+			since = r.sent
 		}
 	}
 	return since

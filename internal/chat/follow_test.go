@@ -87,6 +87,20 @@ func TestWaiting(t *testing.T) {
 	expect(t, m, "connected to n2 as ann", 1)
 }
 
+// TestWaitingBeginsWithSending: what was typed long ago and is sent now makes no pause.
+func TestWaitingBeginsWithSending(t *testing.T) {
+	m, _ := mustModel(t, 80, 24)
+	for i := range 4 {
+		enter(m, fmt.Sprint("message ", i))
+	}
+	for i := range 4 { // each takes a while, none of them long
+		tell(m, tickMsg(noon.Add(time.Duration(i+1)*slowAfter*3/4)))
+		expect(t, m, "connected to n1 as ann", 1)
+		tell(m, sentMsg{room: "k", id: m.open.own[i].id})
+	}
+	expect(t, m, "connected to n1 as ann", 1)
+}
+
 // TestBound: however much is said while somebody reads what is old, no more is held than there is room for; it is heard after coming back.
 func TestBound(t *testing.T) {
 	m, f := mustModel(t, 80, 24)

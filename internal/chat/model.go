@@ -268,7 +268,13 @@ func (m *model) send() tea.Cmd {
 	if r.outbox = append(r.outbox, message); len(r.outbox) > 1 {
 		return m.follow(r)
 	}
-	return tea.Batch(m.bus.publish(r.Room, message), m.follow(r))
+	return tea.Batch(m.publish(r), m.follow(r))
+}
+
+// publish sends the first message of those that are to be sent.
+func (m *model) publish(r *room) tea.Cmd {
+	r.sent = m.now
+	return m.bus.publish(r.Room, r.outbox[0])
 }
 
 // sent takes in what became of a message, and sends the next one.
@@ -280,7 +286,7 @@ func (m *model) sent(msg sentMsg) tea.Cmd {
 	if r.acknowledged(msg.id, msg.err); len(r.outbox) == 0 {
 		return nil
 	}
-	return m.bus.publish(r.Room, r.outbox[0])
+	return m.publish(r)
 }
 
 // unsent is how many messages were not acknowledged.

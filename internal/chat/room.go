@@ -72,6 +72,7 @@ type room struct {
 	*client.Room
 	heard   []entry          // in the order of sequences, where there are any
 	outbox  []client.Message // not acknowledged; the first is on its way
+	sent    time.Time        // since when it is
 	own     []entry          // the user's own that were not heard yet: acknowledged, pending or failed
 	members []v1.MemberView
 	names   map[string]string
