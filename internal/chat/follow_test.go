@@ -140,3 +140,42 @@ func TestBound(t *testing.T) {
 		t.Errorf("it asked for %v", f.asked)
 	}
 }
+
+// TestGivenBack: what could not be sent is in the input again, with the reason above it, as soon as nothing else is.
+func TestGivenBack(t *testing.T) {
+	m, f := mustModel(t, 80, 24)
+	refuse := func() { tell(m, sentMsg{room: "k", id: m.open.outbox[0].ID, err: client.ErrTooLarge}) }
+	typed := func(want string) {
+		t.Helper()
+		if got := m.input.Value(); got != want {
+			t.Errorf("%q is typed, want %q", got, want)
+		}
+	}
+	enter(m, "one")
+	enter(m, "two")
+	refuse()
+	typed("one")
+	expect(t, m, "ann: one", 1)
+	expect(t, m, "not acknowledged", 1)
+	refuse()
+	typed("one")
+	tell(m, tea.PasteMsg{Content: " more"}, tea.KeyPressMsg{Code: tea.KeyEnter})
+	typed("two")
+	if !slices.Contains(f.asked, "publish kitchen one more") {
+		t.Errorf("it is not sent again: %v", f.asked)
+	}
+	expect(t, m, "not acknowledged", 0)
+	// One that fails in a room that is not looked at waits there, unless it was taken after all.
+	tell(m, tea.KeyPressMsg{Code: 'u', Mod: tea.ModCtrl})
+	enter(m, "three")
+	was, three := m.open, m.open.outbox[1].ID
+	tell(m, tea.KeyPressMsg{Code: tea.KeyTab})
+	for len(was.outbox) > 0 {
+		tell(m, sentMsg{room: "k", id: was.outbox[0].ID, err: client.ErrUnavailable})
+	}
+	typed("")
+	tell(m, hear(1, ann, three, "three"), tea.KeyPressMsg{Code: tea.KeyTab})
+	typed("one more")
+	tell(m, tea.KeyPressMsg{Code: tea.KeyEnter})
+	typed("")
+}

@@ -173,6 +173,7 @@ func (m *model) step(by int) tea.Cmd {
 
 func (m *model) enter(r *room) tea.Cmd {
 	m.open, m.note, r.unread, r.entered = r, "", 0, true
+	m.giveBack()
 	return tea.Batch(m.follow(r), m.bus.members(r.Room))
 }
 
@@ -258,6 +259,7 @@ func (m *model) send() tea.Cmd {
 		return nil
 	}
 	m.input.Reset()
+	m.giveBack()
 	m.note, r.scroll = "", 0
 	r.trim()
 	r.own = slices.DeleteFunc(r.own, func(e entry) bool { return e.state == failed }) // that was told
@@ -283,10 +285,20 @@ func (m *model) sent(msg sentMsg) tea.Cmd {
 	if r == nil {
 		return nil
 	}
-	if r.acknowledged(msg.id, msg.err); len(r.outbox) == 0 {
+	r.acknowledged(msg.id, msg.err)
+	if m.giveBack(); len(r.outbox) == 0 {
 		return nil
 	}
 	return m.publish(r)
+}
+
+// giveBack puts into the input what could not be sent, so that nobody has to type it again: one after the other, when nothing else is typed.
+func (m *model) giveBack() {
+	if r := m.open; r != nil && len(r.back) > 0 && m.input.Value() == "" {
+		m.input.SetValue(string(r.back[0].Data))
+		m.input.CursorEnd()
+		r.back = r.back[1:]
+	}
 }
 
 // unsent is how many messages were not acknowledged.

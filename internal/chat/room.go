@@ -73,6 +73,7 @@ type room struct {
 	heard   []entry          // in the order of sequences, where there are any
 	outbox  []client.Message // not acknowledged; the first is on its way
 	sent    time.Time        // since when it is
+	back    []client.Message // could not be sent, to be given back
 	own     []entry          // the user's own that were not heard yet: acknowledged, pending or failed
 	members []v1.MemberView
 	names   map[string]string
@@ -109,6 +110,7 @@ func (r *room) add(e entry, me string) bool {
 			return false // it was shown when a node took it
 		}
 		r.own = slices.DeleteFunc(r.own, func(o entry) bool { return o.id == e.id })
+		r.back = slices.DeleteFunc(r.back, func(b client.Message) bool { return b.ID == e.id }) // it was taken after all
 	}
 	r.newest = max(r.newest, e.sequence)
 	r.heard = append(r.heard, e)
@@ -138,7 +140,12 @@ func (r *room) prepend(older []entry) {
 
 // acknowledged takes in what became of a message of the user's own.
 func (r *room) acknowledged(id string, err error) {
-	r.outbox = slices.DeleteFunc(r.outbox, func(m client.Message) bool { return m.ID == id })
+	if len(r.outbox) > 0 && r.outbox[0].ID == id {
+		if err != nil {
+			r.back = append(r.back, r.outbox[0])
+		}
+		r.outbox = r.outbox[1:]
+	}
 	for i := range r.own {
 		switch {
 		case r.own[i].id != id:
