@@ -45,7 +45,7 @@ func (m *model) tick(now time.Time) tea.Cmd {
 	if now.Sub(m.listed) >= listEvery && m.lost.IsZero() {
 		m.listed = now
 		if do = append(do, m.bus.rooms()); m.open != nil {
-			do = append(do, m.bus.members(m.open.Room))
+			do = append(do, m.ask(m.open))
 		}
 	}
 	return tea.Batch(do...)
@@ -96,9 +96,10 @@ func (m *model) heard(msg heardMsg) tea.Cmd {
 		return nil
 	}
 	r.following = false
+	var do tea.Cmd
 	switch {
 	case msg.err == nil:
-		r.trouble = ""
+		r.trouble, do = "", m.meet(r, msg.message.Sender)
 		own := len(r.own)
 		if e := newEntry(msg.message, m.now); r.add(e, m.me) {
 			if r != m.open {
@@ -119,5 +120,5 @@ func (m *model) heard(msg heardMsg) tea.Cmd {
 		r.trouble = console.Clean(msg.err.Error())
 		return tea.Tick(retryAfter, func(time.Time) tea.Msg { return retryMsg(r.ID) })
 	}
-	return m.follow(r)
+	return tea.Batch(do, m.follow(r))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func TestUnread(t *testing.T) {
 		t.Errorf("it is watched beside being followed: %v", f.asked)
 	}
 	tell(m, tea.KeyPressMsg{Code: tea.KeyTab, Mod: tea.ModShift})
-	expect(t, m, "…: fire", 1)
+	expect(t, m, "bob: fire", 1)
 	asked := len(f.asked)
 	tell(m, newsMsg{room: "gone"}, newsMsg{room: "k", err: client.ErrClosed})
 	for _, a := range f.asked[asked:] {
@@ -178,4 +179,30 @@ func TestGivenBack(t *testing.T) {
 	typed("one more")
 	tell(m, tea.KeyPressMsg{Code: tea.KeyEnter})
 	typed("")
+}
+
+// TestStrangers: who is not known when speaking is asked for, once; who has left keeps the name.
+func TestStrangers(t *testing.T) {
+	m, f := mustModel(t, 80, 24)
+	carol := "U" + strings.Repeat("C", v1.UserKeySize-1)
+	asked := func(times int) {
+		t.Helper()
+		if n := len(slices.DeleteFunc(slices.Clone(f.asked), func(a string) bool { return a != "members kitchen" })); n != times {
+			t.Errorf("who is in the kitchen was asked for %d times, want %d: %v", n, times, f.asked)
+		}
+	}
+	asked(1)
+	tell(m, hear(1, bob, "", "hello"))
+	asked(1)
+	tell(m, hear(2, carol, "", "hello"), hear(3, carol, "", "again"))
+	asked(2)
+	expect(t, m, "UCCCCCCCCC…: hello", 1)
+	tell(m, membersMsg{room: "k", members: []v1.MemberView{{User: ann, Name: "ann"}, {User: carol, Name: "carol"}}})
+	expect(t, m, "carol: hello", 1)
+	expect(t, m, "bob: hello", 1)
+	expect(t, m, "Members (2)", 1)
+	tell(m, hear(4, "U"+strings.Repeat("D", v1.UserKeySize-1), "", "hello"))
+	asked(3)
+	tell(m, membersMsg{room: "k", err: client.ErrUnavailable}, hear(5, "U"+strings.Repeat("D", v1.UserKeySize-1), "", "hello"))
+	asked(3)
 }

@@ -53,10 +53,11 @@ type model struct {
 	theme         theme
 	input         textinput.Model
 
-	rooms []*room // sorted by name
-	open  *room   // nil before there is one
-	known bool    // rooms were listed
-	note  string  // of the last thing that went wrong
+	rooms []*room           // sorted by name
+	open  *room             // nil before there is one
+	known bool              // rooms were listed
+	names map[string]string // of who is or was in a room; empty of who was looked for in vain
+	note  string            // of the last thing that went wrong
 
 	now, listed time.Time
 	node        string        // that the user is connected to
@@ -67,7 +68,7 @@ type model struct {
 }
 
 func newModel(b bus, me, first string) *model {
-	m := &model{bus: b, me: me, first: first, zone: time.Local, now: time.Now(), node: b.server(), input: textinput.New()}
+	m := &model{bus: b, me: me, first: first, zone: time.Local, now: time.Now(), node: b.server(), input: textinput.New(), names: map[string]string{}}
 	m.listed = m.now
 	m.input.CharLimit = mostTyped
 	m.input.KeyMap.Paste = key.NewBinding(key.WithDisabled()) // terminals paste by themselves; this would run programs
@@ -174,7 +175,7 @@ func (m *model) step(by int) tea.Cmd {
 func (m *model) enter(r *room) tea.Cmd {
 	m.open, m.note, r.unread, r.entered = r, "", 0, true
 	m.giveBack()
-	return tea.Batch(m.follow(r), m.bus.members(r.Room))
+	return tea.Batch(m.follow(r), m.ask(r))
 }
 
 // roomsAre takes in the list of rooms.
@@ -212,21 +213,6 @@ func (m *model) roomsAre(msg roomsMsg) tea.Cmd {
 		do = append(do, m.enter(rooms[max(i, 0)]))
 	}
 	return tea.Batch(do...)
-}
-
-func (m *model) membersAre(msg membersMsg) {
-	r := m.byID(msg.room)
-	if r == nil {
-		return
-	}
-	if msg.err != nil {
-		m.fails("members of "+r.Name, msg.err)
-		return
-	}
-	r.members, r.names = msg.members, map[string]string{}
-	for _, member := range msg.members {
-		r.names[member.User] = member.Name
-	}
 }
 
 func (m *model) olderAre(msg olderMsg) {

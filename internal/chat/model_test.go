@@ -41,7 +41,7 @@ func (f *fake) server() string { return f.node }
 func (f *fake) rooms() tea.Cmd {
 	return func() tea.Msg { return roomsMsg{rooms: []*client.Room{kitchen}} }
 }
-func (f *fake) members(*client.Room) tea.Cmd          { return nil }
+func (f *fake) members(r *client.Room) tea.Cmd        { return f.note("members %s", r.Name) }
 func (f *fake) next(r *client.Room, n uint64) tea.Cmd { return f.note("next %s %d", r.Name, n) }
 func (f *fake) watch(r *client.Room) tea.Cmd          { return f.note("watch %s", r.Name) }
 func (f *fake) unwatch(room string) tea.Cmd           { return f.note("unwatch %s", room) }

@@ -3,7 +3,6 @@
 package chat
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,14 +69,13 @@ func newEntry(m client.Message, now time.Time) entry {
 // room is what is known of one of the user's rooms.
 type room struct {
 	*client.Room
-	heard   []entry          // in the order of sequences, where there are any
-	outbox  []client.Message // not acknowledged; the first is on its way
-	sent    time.Time        // since when it is
-	back    []client.Message // could not be sent, to be given back
-	own     []entry          // the user's own that were not heard yet: acknowledged, pending or failed
-	members []v1.MemberView
-	names   map[string]string
-
+	heard     []entry          // in the order of sequences, where there are any
+	outbox    []client.Message // not acknowledged; the first is on its way
+	sent      time.Time        // since when it is
+	back      []client.Message // could not be sent, to be given back
+	own       []entry          // the user's own that were not heard yet: acknowledged, pending or failed
+	members   []v1.MemberView
+	asking    bool // for the members
 	entered   bool // it was looked at
 	following bool
 	newest    uint64 // the highest sequence that was heard
@@ -86,18 +84,6 @@ type room struct {
 	scroll    int // how many lines from the end the window's end is
 	unread    int
 	trouble   string
-}
-
-// name is what a user is called here: as the members are known, or by the beginning of the key.
-func (r *room) name(key string) string {
-	return console.Clean(cmp.Or(r.names[key], brief(key)))
-}
-
-func brief(key string) string {
-	if v1.IsUserKey(key) {
-		return key[:10] + "…"
-	}
-	return cmp.Or(key, "?")
 }
 
 // add takes in what was heard, and says whether it is new.

@@ -202,7 +202,7 @@ func (m *model) lines(r *room, least int) (lines []string, all bool) {
 // wrap makes the lines of a message.
 func (m *model) wrap(r *room, e entry) (lines []string) {
 	width := max(m.bodyWidth()-indent, 1)
-	name := ansi.Truncate(r.name(e.sender), min(longestName, max(width/2, 1)), "…") + ":"
+	name := ansi.Truncate(m.name(e.sender), min(longestName, max(width/2, 1)), "…") + ":"
 	texts := slices.Clone(e.lines)
 	texts[0] = name + " " + texts[0]
 	style := lipgloss.NewStyle()
@@ -275,11 +275,8 @@ func (m *model) status() string {
 
 // rest is what the status ends with, in as many words as there may be room for, the most first: the way out goes last.
 func (m *model) rest() []string {
-	me := brief(m.me)
-	if m.open != nil {
-		me = m.open.name(m.me)
-	}
-	if me = " as " + me; m.note != "" {
+	me := " as " + m.name(m.me)
+	if m.note != "" {
 		return []string{me + "  " + m.note}
 	}
 	newer := ""
