@@ -62,9 +62,12 @@ func (m *model) waiting() (since time.Time) {
 	return since
 }
 
+// outside is the trouble with a room that the user is not in, until it is listed again.
+const outside = "you are not in this room any more"
+
 // attend counts what is said in a room before it is looked at. What is kept is read then; what is not has to be heard now.
 func (m *model) attend(r *room) tea.Cmd {
-	if r.Kept() {
+	if r.Kept() && !r.entered {
 		return m.bus.watch(r.Room)
 	}
 	return m.follow(r)
@@ -81,7 +84,10 @@ func (m *model) news(msg newsMsg) tea.Cmd {
 			r.unread++
 		}
 	case errors.Is(msg.err, client.ErrSlow): // it is some more
-	case errors.Is(msg.err, client.ErrClosed), errors.Is(msg.err, context.Canceled), errors.Is(msg.err, client.ErrForbidden):
+	case errors.Is(msg.err, client.ErrClosed), errors.Is(msg.err, context.Canceled):
+		return nil
+	case errors.Is(msg.err, client.ErrForbidden):
+		r.trouble = outside
 		return nil
 	default:
 		return tea.Tick(retryAfter, func(time.Time) tea.Msg { return againMsg(r.ID) })
@@ -114,7 +120,7 @@ func (m *model) heard(msg heardMsg) tea.Cmd {
 	case errors.Is(msg.err, client.ErrClosed), errors.Is(msg.err, context.Canceled):
 		return nil
 	case errors.Is(msg.err, client.ErrForbidden):
-		r.trouble = "you are not in this room any more"
+		r.trouble = outside
 		return nil
 	default:
 		r.trouble = console.Clean(msg.err.Error())

@@ -71,6 +71,25 @@ func TestWatchingGoesOn(t *testing.T) {
 	}
 }
 
+// TestTakenInAgain: a room that the user was taken out of is watched again when it is listed again, before it was looked at and after.
+func TestTakenInAgain(t *testing.T) {
+	m, f := mustModel(t, 80, 24)
+	rooms := roomsMsg{rooms: []*client.Room{{ID: "c", Name: "cellar", Class: "kept"}, kitchen}}
+	out := fmt.Errorf("next: %w", client.ErrForbidden)
+	tell(m, rooms, newsMsg{room: "c", err: out})
+	f.asked = nil
+	if tell(m, rooms, rooms); !slices.Equal(f.asked, []string{"watch cellar"}) {
+		t.Errorf("it asked for %v", f.asked)
+	}
+	tell(m, tea.KeyPressMsg{Code: tea.KeyTab}, heardMsg{room: "c", err: out})
+	expect(t, m, outside, 1)
+	f.asked = nil
+	if tell(m, rooms, rooms); !slices.Equal(f.asked, []string{"next cellar 0"}) {
+		t.Errorf("it asked for %v", f.asked)
+	}
+	expect(t, m, outside, 0)
+}
+
 // TestWaiting: a message that nobody takes is told, though there is a connection.
 func TestWaiting(t *testing.T) {
 	m, f := mustModel(t, 80, 24)

@@ -197,7 +197,8 @@ func (m *model) roomsAre(msg roomsMsg) tea.Cmd {
 				do = append(do, m.attend(r))
 			}
 		} else if r.trouble != "" && !r.following { // the user was taken in again, or is about to hear that not
-			do = append(do, m.follow(r))
+			r.trouble = ""
+			do = append(do, m.attend(r))
 		}
 		r.Room = found
 		rooms = append(rooms, r)
