@@ -4,9 +4,13 @@ package talk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,17 +28,18 @@ func newChat() *cobra.Command {
 	c := o.linked(&cobra.Command{
 		Use: "chat [ROOM]", Short: "Talk in your rooms, on the whole screen", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeRooms(o),
 		Long: `Shows your rooms, who is in them and what was said. A message of yours is marked with … until the room has it; in a room that keeps history
-that is when most nodes do. The last line tells how it stands with the connection: while a node is down, messages wait.
+that is when most nodes do; what could not be sent comes back to be sent again. The last line tells how it stands with the connection: while a
+node is down, messages wait.
 
     Enter          say what was typed
-    Tab            the next room; Shift-Tab the one before
+    Tab            the next room; Shift-Tab the one before; beside others is how much is new, in up to 200 rooms
     Up, PgUp       go back, as far as the room keeps what was said
     Esc, Ctrl-C    quit
 
 Names of people take the HTTP API (--api); without it there are keys. NO_COLOR is heeded.
 
 When standard input or output is no terminal, ROOM is needed: what was said in it is printed, the last 10 messages first, and each line of
-input is a message. It ends with the input, when the room has all of it and it was printed.`,
+input is a message. It goes on until the input ends, the room has all of it and it was printed.`,
 		Example: "  unibus chat\n  unibus chat kitchen\n  echo 'tea is ready' | unibus chat kitchen",
 	})
 	c.RunE = run(o, func(s *session, args []string) error {
@@ -77,7 +82,8 @@ func (s *session) chatOnScreen(args []string) error {
 // chatInLines is tail and send in one.
 func (s *session) chatInLines(room *client.Room) error {
 	who, start := &people{s: s, room: room.Name}, client.StartNow()
-	var said, heard atomic.Uint64 // sequences
+	own := echo{room: room, me: s.wired.User(), run: rand.Text()}
+	var said, heard atomic.Uint64 // as own counts
 	if room.Kept() {
 		err := s.pages(room, v1.HistoryRequest{Last: chatLast}, func(m client.Message) (bool, error) {
 			heard.Store(m.Sequence)
@@ -103,14 +109,19 @@ func (s *session) chatInLines(room *client.Room) error {
 	sent := make(chan error, 1)
 	go func() {
 		err := s.eachLine(ctx, func(line []byte) error {
-			receipt, err := s.publish(room, client.Message{Data: line})
-			said.Store(max(said.Load(), receipt.Sequence))
+			m := client.Message{ID: own.id(said.Load() + 1), Data: line}
+			receipt, err := s.publish(room, m)
+			if m.Sender, m.Sequence = own.me, receipt.Sequence; err == nil {
+				said.Store(max(said.Load(), own.number(m)))
+			}
 			return err
 		})
-		sent <- err
-		if over.Store(true); err != nil || heard.Load() >= said.Load() {
-			cancel() // or else it ends when the last one is heard
+		over.Store(true)
+		if err == nil && heard.Load() < said.Load() {
+			err = own.await(ctx, s.timeout)
 		}
+		sent <- err
+		cancel()
 	}()
 	for {
 		m, err := messages.Next(ctx)
@@ -128,8 +139,49 @@ func (s *session) chatInLines(room *client.Room) error {
 		if err := printMessage(s.out, s.output, m, who); err != nil {
 			return err
 		}
-		if heard.Store(m.Sequence); over.Load() && m.Sequence >= said.Load() {
+		if heard.Store(max(heard.Load(), own.number(m))); over.Load() && heard.Load() >= said.Load() {
+			cancel()
 			return <-sent
 		}
+	}
+}
+
+// echo counts the messages of one run as they come back: where they are kept by sequences, where not by ids.
+type echo struct {
+	room    *client.Room
+	me, run string
+}
+
+func (e echo) id(number uint64) string {
+	if e.room.Kept() {
+		return "" // the library's
+	}
+	return fmt.Sprintf("%s-%d", e.run, number)
+}
+
+// number is 0 for what others say where nothing is kept.
+func (e echo) number(m client.Message) uint64 {
+	if e.room.Kept() {
+		return m.Sequence
+	}
+	text, ok := strings.CutPrefix(m.ID, e.run+"-")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if !ok || err != nil || m.Sender != e.me {
+		return 0
+	}
+	return n
+}
+
+// await waits for the end of ctx, which comes when the last message has come back. What is not kept may be lost on the way.
+func (e echo) await(ctx context.Context, limit time.Duration) error {
+	var late <-chan time.Time
+	if !e.room.Kept() {
+		late = time.After(limit)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-late:
+		return console.Failf(console.ExitTimeout, "room %s has not passed on your last message in %v: it keeps nothing, so the message may be lost; --timeout gives it longer", e.room.Name, limit)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -36,11 +37,38 @@ func TestChatInLines(t *testing.T) {
 	if code, out, told = invoke(t, "", "chat", "kitchen"); code != 0 || strings.Count(out, "\n") != 10 {
 		t.Errorf("without input: exit code %d, %s%s", code, out, told)
 	}
-	if code, out, told = invoke(t, "fire\n", "chat", "alarms"); code != 0 {
+	if code, out, told = invoke(t, "smoke\nfire\n", "chat", "alarms"); code != 0 || said(out) != "ann  smoke\nann  fire\n" {
 		t.Errorf("where nothing is kept: exit code %d, %s%s", code, out, told)
 	}
 	expectFailure(t, console.ExitUsage, "unibus chat ROOM", "chat")
 	expectFailure(t, console.ExitFailed, "ask one of its admins", "chat", "nowhere")
+}
+
+// TestEcho: one's own messages of this run are told from all others, and one that never comes back is not waited for without end.
+func TestEcho(t *testing.T) {
+	kept, alarms := echo{room: &client.Room{Class: "kept"}, me: "U"}, echo{room: &client.Room{Name: "alarms"}, me: "U", run: "run"}
+	for _, c := range []struct {
+		e    echo
+		m    client.Message
+		want uint64
+	}{
+		{kept, client.Message{Sequence: 7, Sender: "V", ID: "run-3"}, 7}, {alarms, client.Message{Sender: "U", ID: alarms.id(3)}, 3},
+		{alarms, client.Message{Sender: "V", ID: alarms.id(3)}, 0}, {alarms, client.Message{Sender: "U", ID: "other-3"}, 0},
+		{alarms, client.Message{Sender: "U"}, 0}, {alarms, client.Message{Sender: "U", ID: "run-x"}, 0},
+	} {
+		if got := c.e.number(c.m); got != c.want {
+			t.Errorf("%+v is number %d, want %d", c.m, got, c.want)
+		}
+	}
+	var told strings.Builder
+	if code := console.CodeOf(&told, alarms.await(t.Context(), time.Millisecond)); code != console.ExitTimeout || !strings.Contains(told.String(), "room alarms") {
+		t.Errorf("exit code %d, %s", code, told.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := kept.await(ctx, time.Millisecond); err != nil {
+		t.Error(err)
+	}
 }
 
 // onScreen is a running screen of ann's, and the keys that she presses.
