@@ -92,7 +92,8 @@ func colour(n int) string {
 	return fmt.Sprintf("#%02x%02x%02x", level(n/36), level(n/6%6), level(n%6))
 }
 
-// draw makes a picture of a screen's lines, on which only colours are obeyed.
+// draw makes a picture of a screen's lines, on which only colours are obeyed. As tmux prints them, colours go on from line to line, and what
+// is empty at a line's end is left out.
 func draw(lines []string, columns int, dark bool) string {
 	ink, behind := "#1a1a1a", "#ffffff"
 	if dark {
@@ -103,8 +104,8 @@ func draw(lines []string, columns int, dark bool) string {
 	fmt.Fprintf(&out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" font-size=\"%d\">\n",
 		width, height, width, height, fontSize)
 	fmt.Fprintf(&out, "<rect width=\"100%%\" height=\"100%%\" rx=\"6\" fill=\"%s\" stroke=\"#808080\" stroke-opacity=\"0.5\"/>\n", behind)
+	var l look
 	for row, line := range lines {
-		var l look
 		for column := 0; line != ""; {
 			if rest, ok := strings.CutPrefix(line, "\x1b["); ok {
 				params, after, _ := strings.Cut(rest, "m")
@@ -115,6 +116,9 @@ func draw(lines []string, columns int, dark bool) string {
 			text, _, _ := strings.Cut(line, "\x1b")
 			line = line[max(len(text), 1):]
 			cells := ansi.StringWidth(text)
+			if line == "" && l.behind != "" {
+				cells = max(cells, columns-column)
+			}
 			drawRun(&out, l, text, row, column, cells, ink, behind)
 			column += cells
 		}
@@ -156,13 +160,18 @@ func drawRun(out *strings.Builder, l look, text string, row, column, cells int, 
 }
 
 func TestDraw(t *testing.T) {
-	got := draw([]string{"a \x1b[1;38;5;75mann:\x1b[0m <hi>", "\x1b[7mx\x1b[m"}, 80, true)
+	got := draw([]string{"a \x1b[1;38;5;75mann:\x1b[0m <hi>", "\x1b[7mx\x1b[m", "\x1b[38;5;242m\x1b[48;5;254m bar", "\x1b[49mgrey", "too\x1b[39m"}, 80, true)
 	for _, want := range []string{
 		`>a</text>`, `fill="#5fafff" font-weight="bold" xml:space="preserve">ann:</text>`, `<text x="68.8" y="23.5"`, `>&lt;hi&gt;</text>`,
 		`fill="#d8d8d8"/>`, `fill="#161616" xml:space="preserve">x</text>`,
+		`<rect x="10.0" y="46.0" width="672.0" height="18.0" fill="#e4e4e4"/>`, `fill="#6c6c6c" xml:space="preserve">grey</text>`,
+		`fill="#6c6c6c" xml:space="preserve">too</text>`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)
 		}
+	}
+	if bars := strings.Count(got, "#e4e4e4"); bars != 1 {
+		t.Errorf("%d bars:\n%s", bars, got)
 	}
 }
