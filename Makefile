@@ -112,8 +112,8 @@ pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run 
 	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) pictures
 
 .PHONY: screens
-screens: ## Draw docs/chat.svg and docs/chat-pause.svg: two people chat in tmux, on three nodes, one of which is killed
-	$(GO) test ./hack/screens -count=1 -v -run TestChat -write
+screens: ## Draw docs/chat.svg and docs/chat-pause.svg: two people chat in tmux, on a node for trying out, and on three, one of which is killed
+	$(GO) test ./hack/screens -count=1 -v -run 'TestDev|TestChat' -write
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target in turn (FUZZTIME=60s each)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // columns and rows are those of a terminal that nobody has made larger.
@@ -90,6 +92,18 @@ func (x *terminal) press(key string) { x.tmux("send-keys", "-t", x.name, key) }
 func (x *terminal) enters(text string) {
 	x.tmux("send-keys", "-t", x.name, "-l", text)
 	x.press("Enter")
+}
+
+// expectEnd expects that what runs there ends, and ends well.
+func (x *terminal) expectEnd() {
+	x.t.Helper()
+	dead := ""
+	if !natstest.Until(limit/4, func() bool {
+		dead = strings.TrimSpace(x.tmux("display-message", "-p", "-t", x.name, "#{pane_dead} #{pane_dead_status}"))
+		return len(strings.Fields(dead)) > 1 // the terminal is closed a moment before the status is there
+	}) || dead != "1 0" {
+		x.t.Errorf("%s's chat did not end well (%s):\n%s", x.name, dead, plain(x.screen()))
+	}
 }
 
 // screen is all lines as they are now, with colours.
