@@ -56,6 +56,36 @@ func TestNothingIsWrittenOnFailure(t *testing.T) {
 	}
 }
 
+// TestLinkedFile: who keeps the file elsewhere and a link in its place keeps both; a file that is out of reach is not taken for none.
+func TestLinkedFile(t *testing.T) {
+	dir, there := t.TempDir(), t.TempDir()
+	link, path := filepath.Join(dir, "contexts.json"), filepath.Join(there, "mine.json")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	add := func(name string) error {
+		return Update(t.Context(), link, func(f *File) error { return f.Add(name, home) })
+	}
+	if _, err := Load(link); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+		t.Errorf("what is out of reach: %v", err)
+	}
+	if err := add("one"); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+		t.Errorf("what is out of reach: %v", err)
+	}
+	if err := Update(t.Context(), path, func(f *File) error { return f.Add("one", home) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("two"); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Load(path); err != nil || len(f.Contexts) != 2 {
+		t.Errorf("%v, %v", f.Names(), err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 || names[0].Type()&os.ModeSymlink == 0 {
+		t.Errorf("where the link was: %v, %v", names, err)
+	}
+}
+
 func TestCurrentContext(t *testing.T) {
 	f := File{Contexts: map[string]Context{}}
 	step := func(err error) {

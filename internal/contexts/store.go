@@ -47,6 +47,10 @@ func Path() (string, error) {
 // write it.
 func Load(path string) (File, error) {
 	none := File{Contexts: map[string]Context{}}
+	path, err := file.Resolve(path)
+	if err != nil {
+		return none, fmt.Errorf("read the contexts: %w", err)
+	}
 	r, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return none, nil
@@ -78,6 +82,10 @@ func Load(path string) (File, error) {
 
 // Update changes the file under a lock, as it is then, in one step. Nothing is written when change fails. It fails as Load does.
 func Update(ctx context.Context, path string, change func(*File) error) error {
+	path, err := file.Resolve(path) // by whatever name it is known, there is one lock
+	if err != nil {
+		return fmt.Errorf("change the contexts: %w", err)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder for contexts: %w", err)
 	}

@@ -70,16 +70,37 @@ func Hold(f *os.File) (bool, error) {
 }
 
 // Write replaces a file in one step: after a crash it has the old content or the new one, and once Write has returned, the new one. No
-// other may write it at the same time.
+// other may write it at the same time. Of a link, the file that it leads to is replaced, as Resolve finds it.
 func Write(path string, content []byte, mode fs.FileMode) error {
-	tmp := path + ".new" // writers hold a lock, so the name is free; what a crash left there is overwritten
+	target, err := Resolve(path)
+	if err != nil {
+		return fmt.Errorf("write %w", err)
+	}
+	tmp := target + ".new" // writers hold a lock, so the name is free, but for what a crash left there
+	_ = unix.Unlink(tmp)   // or else it can't be made
 	if err := writeSynced(tmp, content, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := os.Rename(tmp, target); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return Sync(filepath.Dir(path))
+	return Sync(filepath.Dir(target))
+}
+
+// Resolve is the file that a link leads to, through other links where there are some, and any other path as it is. It fails for a link that leads
+// nowhere, since what it led to may only be out of reach for now.
+func Resolve(path string) (string, error) {
+	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path, nil // what is wrong with it is found out by writing
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s: a link that leads nowhere: bring back what it leads to, or remove it: %w", path, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return target, nil
 }
 
 // Sync makes durable which files a folder has.
@@ -96,7 +117,7 @@ func Sync(folder string) error {
 }
 
 func writeSynced(path string, content []byte, mode fs.FileMode) error {
-	w, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package file
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -73,5 +74,70 @@ func TestWriteLeavesWhatWasThere(t *testing.T) {
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "old" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestLinks: a link stays one, and the file that it leads to is written, in one step as well; what leads nowhere is left as it is.
+func TestLinks(t *testing.T) {
+	dir, home := t.TempDir(), t.TempDir()
+	file, link, chain := filepath.Join(dir, "real"), filepath.Join(home, "link"), filepath.Join(home, "chain")
+	lost, loop := filepath.Join(home, "lost"), filepath.Join(home, "loop")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(file, []byte("old"), 0o600))
+	for name, to := range map[string]string{link: file, chain: "link", lost: filepath.Join(dir, "gone"), loop: "loop"} {
+		must(os.Symlink(to, name))
+	}
+	before, err := os.Open(file) // so that its number is not given to another
+	must(err)
+	defer before.Close()
+	for _, path := range []string{link, chain} {
+		must(Write(path, []byte(path), 0o600))
+		if b, err := os.ReadFile(file); err != nil || string(b) != path {
+			t.Errorf("through %s: %q, %v", path, b, err)
+		}
+		if i, err := os.Lstat(path); err != nil || i.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more: %v, %v", path, i, err)
+		}
+	}
+	if b, err := io.ReadAll(before); err != nil || string(b) != "old" {
+		t.Errorf("it was written over, not replaced: %q, %v", b, err)
+	}
+	for path, want := range map[string]string{lost: "leads nowhere", loop: "too many links"} {
+		if err := Write(path, []byte("new"), 0o600); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+		if i, err := os.Lstat(path); err != nil || i.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more: %v, %v", path, i, err)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+}
+
+// TestWriteFollowsNothingInItsWay: what lies where the new content is written first, from a crash or from somebody else, is not written through,
+// and leaves the file no mode of its own.
+func TestWriteFollowsNothingInItsWay(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")
+	for _, lay := range []func() error{
+		func() error { return os.Symlink(other, path+".new") },
+		func() error { return os.WriteFile(path+".new", []byte("half"), 0o644) },
+		func() error { return os.Link(other, path+".new") },
+	} {
+		if err := errors.Join(os.WriteFile(other, []byte("other's"), 0o644), lay(), Write(path, []byte("new"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(other); err != nil || string(b) != "other's" {
+			t.Errorf("another file is written: %q, %v", b, err)
+		}
+		if i, err := os.Lstat(path); err != nil || i.Mode() != 0o600 {
+			t.Errorf("%v, %v", i.Mode(), err)
+		}
 	}
 }
