@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/unibus/unibus/api/client"
@@ -22,13 +23,16 @@ type admin struct {
 	File string `yaml:"file,omitempty"`
 }
 
+// seedForm is anything that may be one, whole or with a typing error, among whatever else: no name of a file looks so.
+var seedForm = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{40}`)
+
 // parseAdmins reads what --admin is given: public keys, or files of seeds, of which the public half is taken.
 func parseAdmins(given []string) (all []admin, err error) {
 	for _, text := range given {
-		switch {
+		switch text = strings.TrimSpace(text); {
 		case v1.IsUserKey(text):
 			all = append(all, admin{Key: text})
-		case strings.HasPrefix(text, "SU") && len(text) == len("SU")+v1.UserKeySize: // it is not repeated
+		case seedForm.MatchString(text): // it is not repeated
 			return nil, console.Failf(console.ExitUsage, "--admin: that is a seed, which is secret: give the public half (U...), or the file that has the seed; make a new key if others may have read this")
 		default:
 			a := admin{File: text}

@@ -94,9 +94,15 @@ func TestParseAdmins(t *testing.T) {
 	must(t, err)
 	seed, err := pair.Seed()
 	must(t, err)
-	for _, text := range []string{string(seed), "missing.nk", "Uabc"} {
-		if got, err := parseAdmins([]string{text}); err == nil || strings.Contains(err.Error(), string(seed)) {
+	all := string(seed)
+	for _, text := range []string{all, all + " ", "\t" + all + "\n", all + "A", all[:len(all)-1], "key:" + all, strings.Replace(all, "SU", "SA", 1), "missing.nk", "Uabc"} {
+		if got, err := parseAdmins([]string{text}); err == nil || strings.Contains(err.Error(), all[2:len(all)-2]) {
 			t.Errorf("%v, %v", got, err)
 		}
+	}
+	key, err := pair.PublicKey()
+	must(t, err)
+	if got, err := parseAdmins([]string{key + "\n"}); err != nil || len(got) != 1 || got[0].Key != key {
+		t.Errorf("with the end of a line: %v, %v", got, err)
 	}
 }
