@@ -44,7 +44,8 @@ func newClass() *cobra.Command {
 	c := o.printed(o.linked(&cobra.Command{Use: "class", Short: "Manage history classes",
 		Long: `A history class says how much is kept of each room that has it: how many messages, how large, how long. All rooms of a class share its
 bytes, which are reserved on every node.`}))
-	remove := &cobra.Command{Use: "delete NAME", Short: "Delete a class that no room has (admins)", Args: cobra.ExactArgs(1), Example: "  unibus class delete chat"}
+	remove := &cobra.Command{Use: "delete NAME", Short: "Delete a class that no room has (admins)", Args: cobra.ExactArgs(1), Example: "  unibus class delete chat",
+		Long: "Rooms that are still being deleted, with what they keep, are waited for."}
 	remove.RunE = run(o, func(s *session, args []string) error {
 		return removing(s, "class "+args[0],
 			func(ctx context.Context, api *client.API) (string, client.ETag, error) {
@@ -52,7 +53,7 @@ bytes, which are reserved on every node.`}))
 				return fmt.Sprintf("Delete history class %s?", args[0]), tag, err
 			},
 			func(ctx context.Context, api *client.API, tag client.ETag) error {
-				return api.DeleteClass(ctx, args[0], tag)
+				return s.deleteClass(ctx, api, args[0], tag)
 			})
 	})
 	c.AddCommand(
@@ -78,6 +79,35 @@ bytes, which are reserved on every node.`}))
 		newClassSet(o), o.asking(remove))
 	complete(c, completeClasses(o), "show", "set", "delete")
 	return c
+}
+
+// deletePause is between two attempts to delete a class.
+const deletePause = 200 * time.Millisecond
+
+// deleteClass waits for rooms that are still being deleted: what they keep goes a moment after they do.
+func (s *session) deleteClass(ctx context.Context, api *client.API, class string, tag client.ETag) error {
+	for told := false; ; told = true {
+		used := api.DeleteClass(ctx, class, tag)
+		if !errors.Is(used, client.ErrInUse) {
+			return used
+		}
+		for r, err := range api.Rooms(ctx) { // those that are being deleted are not among them
+			if err != nil {
+				return err
+			}
+			if r.Class == class {
+				return used
+			}
+		}
+		if !told {
+			fmt.Fprintf(s.notice, "a room of class %s is still being deleted; it is waited for\n", class)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a room of it is still being deleted: %w", ctx.Err())
+		case <-time.After(deletePause):
+		}
+	}
 }
 
 func newClassSet(o *options) *cobra.Command {

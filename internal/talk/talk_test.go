@@ -136,6 +136,27 @@ func TestAnotherCluster(t *testing.T) {
 	}
 }
 
+// TestClassOfADeletedRoom: a class can be deleted right after its last room, of which something is left for a moment.
+func TestClassOfADeletedRoom(t *testing.T) {
+	b := mustBus(t)
+	mustRun(t, "context", "use", "root")
+	mustRun(t, "class", "set", "diary")
+	mustRun(t, "room", "create", "tea", "--class", "diary")
+	expectFailure(t, console.ExitFailed, "in-use", "class", "delete", "diary", "--yes")
+	mustRun(t, "room", "delete", "tea", "--yes")
+	waiting := mustStart(t, "class", "delete", "diary", "--yes")
+	waiting.awaits("a room of class diary is still being deleted")
+	impatient := mustStart(t, "class", "delete", "diary", "--yes")
+	impatient.awaits("still being deleted; it is waited for")
+	impatient.interrupt()
+	impatient.ends(console.ExitInterrupted)
+	tea, err := b.store.GetRoom(t.Context(), "tea")
+	b.must(err)
+	b.must(b.store.FinishDeletion(t.Context(), tea.Value))
+	waiting.ends(console.ExitDone)
+	waiting.awaits("class diary is removed")
+}
+
 // TestNoUpdateIsLost: of changes of one class at the same time each is there at the end.
 func TestNoUpdateIsLost(t *testing.T) {
 	mustBus(t)
