@@ -69,7 +69,7 @@ func (e *examination) lookAtAPI(ctx context.Context, raw string) standing {
 	if !right || e.user == "" {
 		return unknown
 	}
-	return e.token(ctx, raw)
+	return e.token(ctx, raw, a.began.IsZero())
 }
 
 // answer is what the API says to whoever asks, and between which times of this machine it said it.
@@ -159,8 +159,8 @@ func (e *examination) cluster(id string) Finding {
 	return fine("it is the cluster that it has to be")
 }
 
-// token asks the API who the caller is.
-func (e *examination) token(ctx context.Context, raw string) (s standing) {
+// token asks the API who the caller is. Whoever can't compare the clocks can't tell a wrong one from a key that is not listed.
+func (e *examination) token(ctx context.Context, raw string, timeless bool) (s standing) {
 	api, err := client.NewAPI(e.bus.Options())
 	if err != nil {
 		e.check(ctx, "token", raw, func(context.Context) Finding { return fault(APIFailed, useAPI, "%v", err) })
@@ -176,7 +176,12 @@ func (e *examination) token(ctx context.Context, raw string) (s standing) {
 			return fine("you are %s", u.Name)
 		case errors.Is(err, client.ErrToken):
 			s = stranger
-			return e.unlisted("the API refuses the key")
+			f := e.unlisted("the API refuses the key")
+			if timeless {
+				f.Found += ", or the clocks differ, which can't be told: the API does not say what time it has"
+				f.Remedy = "see that this machine's clock is right, then " + f.Remedy
+			}
+			return f
 		case errors.Is(err, client.ErrUnavailable):
 			return fault(NodeNotReady, "try again, or ask another node; it says how it is at /readyz of its --http-port",
 				"the node does not know all users now: %v", err)

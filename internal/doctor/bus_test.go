@@ -54,6 +54,8 @@ func (s *scene) refusals() []planted {
 	return []planted{
 		{name: "stranger", config: s.linked("stranger", nil), want: "fault key-not-listed, fault key-not-listed"},
 		{name: "stranger without API", config: s.linked("stranger", func(f *contexts.Flags) { f.API = "" }), want: "fault key-not-listed, note no-api"},
+		{name: "stranger who is told no time", config: s.linked("stranger", nil), want: "fault key-not-listed, fault key-not-listed",
+			words: "or the clocks differ, which can't be told", before: func() { s.timeless.Store(true) }, after: func() { s.timeless.Store(false) }},
 		{name: "one node refuses", config: s.linked("ann", at(s.oddServer, s.server)), want: "warning node-not-ready"},
 		{name: "the only node refuses", config: s.linked("ann", at(s.oddServer)), want: "fault node-not-ready, warning only-api"},
 		{name: "no services", config: slow, want: "fault rooms-failed, warning only-api",

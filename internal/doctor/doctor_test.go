@@ -32,6 +32,7 @@ type planted struct {
 	name   string
 	config Config
 	want   string // "verdict code", separated by commas
+	words  string // that are said
 	before func()
 	after  func()
 }
@@ -77,6 +78,9 @@ func TestPlantedFaults(t *testing.T) {
 				}
 				if diff := cmp.Diff(p.want, strings.Join(got, ", ")); diff != "" {
 					t.Errorf("found (-want +got):\n%s\n%+v", diff, r.Findings)
+				}
+				if all := fmt.Sprintf("%+v", r); !strings.Contains(all, p.words) {
+					t.Errorf("it does not say %q: %s", p.words, all)
 				}
 				if ill := strings.Contains(p.want, "fault") || strings.Contains(p.want, "warning"); r.Well == ill {
 					t.Errorf("well: %v", r.Well)

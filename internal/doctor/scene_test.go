@@ -45,6 +45,7 @@ type scene struct {
 	admits    atomic.Bool  // the odd node
 	skew      atomic.Int64 // of the API's clock, in nanoseconds
 	deaf      atomic.Bool  // the API is given no token
+	timeless  atomic.Bool  // the API does not say what time it is
 	tokens    atomic.Int64 // that came to the API
 
 	server, oddServer, api, oddAPI string
@@ -165,7 +166,9 @@ func (s *scene) listen(dir *membership.Directory, store *membership.Store, clien
 		if s.deaf.Load() {
 			r.Header.Del("Authorization")
 		}
-		w.Header().Set("Date", now().UTC().Format(http.TimeFormat))
+		if w.Header().Set("Date", now().UTC().Format(http.TimeFormat)); s.timeless.Load() {
+			w.Header()["Date"] = nil
+		}
 		api.ServeHTTP(w, r)
 	})
 	go func() { defer close(served); _ = server.Serve(tls.NewListener(api.Listener(l), s.tls())) }() // it ends when it is closed
