@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -57,8 +58,22 @@ func CheckName(name string) error {
 	return nil
 }
 
+// seedForm is anything that may be a seed, whole or with a typing error: no name of a file looks so.
+var seedForm = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{40}`)
+
+// CheckKey refuses a seed where the name of its file is wanted, and does not repeat it.
+func CheckKey(file string) error {
+	if seedForm.MatchString(file) {
+		return errors.New("the key is a seed itself, which is secret: give the name of the file that has it; make a new key if others may have read this")
+	}
+	return nil
+}
+
 // check refuses a context that can't be used.
 func (c Context) check() error {
+	if err := CheckKey(c.Key); err != nil {
+		return err
+	}
 	for _, field := range append([]string{c.API, c.CA, c.Key, c.ClusterID}, c.Servers...) {
 		if len(field) > mostField || strings.ContainsFunc(field, unicode.IsControl) {
 			return errors.New("a field is too long, or has characters that can't be printed")

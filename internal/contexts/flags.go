@@ -73,6 +73,9 @@ func (f Flags) Resolve() (c Context, name string, err error) {
 	} else if len(servers) > 0 {
 		c.Servers = servers
 	}
+	if err := CheckKey(c.Key); err != nil {
+		return c, name, fmt.Errorf("--key: %w", err)
+	}
 	if err := c.check(); err != nil {
 		if none != nil { // that is why
 			return c, name, none

@@ -125,6 +125,21 @@ func TestWhatGoesWrong(t *testing.T) {
 	}
 }
 
+// TestNoSeedIsRepeated: who gives a seed where its file is wanted is told so, in words that have nothing of it.
+func TestNoSeedIsRepeated(t *testing.T) {
+	b := mustBus(t)
+	seed, err := os.ReadFile(b.file("ann"))
+	b.must(err)
+	text := strings.TrimSpace(string(seed))
+	for args, want := range map[string]int{"key show " + text: console.ExitUsage, "context add x --server nats://127.0.0.1:1 --key " + text: console.ExitUsage,
+		"room list --key " + text: console.ExitFailed, "doctor --key " + text[:len(text)-1]: console.ExitFailed, "user add x " + text: console.ExitUsage} {
+		code, out, said := invoke(t, "", strings.Fields(args)...)
+		if all := out + said; code != want || strings.Contains(all, text[2:20]) || !strings.Contains(all, "seed") && !strings.Contains(all, "public user nkey") {
+			t.Errorf("unibus %s: exit code %d, want %d: %s", args[:12], code, want, all)
+		}
+	}
+}
+
 // TestAnotherCluster: who poses as the API, or a bus made anew at the same place, is told apart.
 func TestAnotherCluster(t *testing.T) {
 	b := mustBus(t)
