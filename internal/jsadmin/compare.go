@@ -14,7 +14,8 @@ type Comparison struct {
 	Before  LedgerEntry `json:"before"`
 	After   LedgerEntry `json:"after"`
 	// Kept is how many of the messages of before are there unchanged; Dropped how many the stream's own limits explain (a newer
-	// message of the same subject, an age or size limit, an acknowledged work item).
+	// message of the same subject, an age or size limit, an acknowledged work item), and how many said that a key of a bucket is removed:
+	// they may be purged, which tells no less. Whatever else was purged counts as lost.
 	Kept    uint64 `json:"kept"`
 	Dropped uint64 `json:"dropped"`
 	// Lost are messages that are gone without such a reason, Changed those that differ. Both must be 0.
@@ -103,11 +104,11 @@ func (l limits) drop() bool {
 	return l.Retention != "limits" || l.PerSubject > 0 || l.MaxMessages > 0 || l.MaxBytes > 0 || l.MaxAge > 0 || l.TTL
 }
 
-// explains says whether the stream's limits account for the absence of m: newest is the newest sequence of its subject, first the
+// explains says whether the stream's limits, or what m is, account for the absence of m: newest is the newest sequence of its subject, first the
 // stream's first one once all was read. Limits on age, number and size take the oldest messages only, so nothing behind first is explained by them.
 func (l limits) explains(m mark, newest, first uint64) bool {
 	switch {
-	case l.Retention != "limits", l.TTL:
+	case l.Retention != "limits", l.TTL, m.marker:
 		return true
 	case l.PerSubject > 0 && newest > m.seq:
 		return true

@@ -47,11 +47,13 @@ type limits struct {
 	TTL         bool          `json:"allow_msg_ttl"`
 }
 
-// mark is one message in 32 bytes: sequence, and hashes of its subject and of all of it.
+// mark is one message in 32 bytes: sequence, hashes of its subject and of all of it, and whether it is a key-value bucket's marker of a
+// removal.
 type mark struct {
 	seq     uint64
 	subject [8]byte
-	sum     [16]byte
+	sum     [15]byte
+	marker  bool
 }
 
 // LedgerOptions say how much is read.

@@ -104,6 +104,44 @@ func TestCompareTellsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A marker of a removal that was purged is no loss, and a record is.
+func TestCompareTellsMarkersFromRecords(t *testing.T) {
+	l := mustCluster(t, 3, false)
+	a, js := l.mustAdmin(), l.mustJS("HISTORY")
+	var kv jetstream.KeyValue
+	l.within("the bucket", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var err error
+		kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "B"})
+		return err == nil
+	})
+	for _, key := range []string{"there", "record", "deleted", "purged"} {
+		_, err := kv.PutString(t.Context(), key, "x")
+		must(t, err)
+	}
+	must(t, kv.Delete(t.Context(), "deleted"))
+	must(t, kv.Purge(t.Context(), "purged"))
+	s, err := js.Stream(t.Context(), "KV_B")
+	must(t, err)
+	for _, step := range []struct {
+		purge             []string
+		kept, drops, lost uint64
+	}{{[]string{"deleted", "purged"}, 2, 2, 0}, {[]string{"record"}, 1, 0, 1}} {
+		before, err := a.Ledger(t.Context(), LedgerOptions{})
+		must(t, err)
+		for _, key := range step.purge {
+			must(t, s.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.B."+key)))
+		}
+		after, err := a.Ledger(t.Context(), LedgerOptions{})
+		must(t, err)
+		got := Compare(before, after)
+		if len(got) != 1 || got[0].Kept != step.kept || got[0].Dropped != step.drops || got[0].Lost != step.lost || (got[0].Problem == "") != (step.lost == 0) {
+			t.Errorf("%v purged: %+v", step.purge, got)
+		}
+	}
+}
+
 // What the limits take while the messages are read is not lost, and what they can't have taken is.
 func TestCompareExplainsWhatWentWhileReading(t *testing.T) {
 	is := func(seq uint64, subject string) mark { return mark{seq: seq, subject: subjectSum(subject)} }

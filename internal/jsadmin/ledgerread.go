@@ -8,8 +8,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
 )
 
 const (
@@ -120,7 +123,18 @@ func (r storedMessage) mark() mark {
 	}
 	copy(m.sum[:], h.Sum(nil))
 	m.subject = subjectSum(r.Message.Subject)
+	m.marker = isMarker(r.Message.Subject, r.Message.Header)
 	return m
+}
+
+// isMarker says whether a message is one by which a key of a bucket is removed.
+func isMarker(subject string, header []byte) bool {
+	if !strings.HasPrefix(subject, "$KV.") || len(header) == 0 {
+		return false
+	}
+	h, err := nats.DecodeHeadersMsg(header)
+	op := h.Get("KV-Operation")
+	return err == nil && (op == "DEL" || op == "PURGE")
 }
 
 func subjectSum(subject string) [8]byte {
