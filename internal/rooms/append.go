@@ -19,8 +19,8 @@ const (
 	statusNoResponders = "503"
 	// probeEvery and probeAfter say which of a user's appends are acknowledged by way of the service, which so knows how many are on
 	// their way (all those before it are through as well) and tells callers what is wrong: every 32nd, those that come on their own,
-	// the first after another class, all while the stream does not answer, and all of another node's clients, to whom the stream's
-	// node may have no way. The others are acknowledged by the stream into the caller's inbox, which costs half.
+	// the first after another class, all while the stream does not answer or many of the user are on their way, and all of another node's
+	// clients, to whom the stream's node may have no way. The others are acknowledged by the stream into the caller's inbox, which costs half.
 	probeEvery, probeAfter = 32, 100 * time.Millisecond
 	// scopedBytes of a hash are enough against whoever looks for another's.
 	scopedBytes = 16
@@ -74,7 +74,8 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 	a.out.Subject, a.out.Data, a.out.Header, a.out.Reply = v1.HistoryKept(class.Name, c.room), m.Data, a.header, m.Reply
 	var number uint64
 	b := c.budget
-	probe := !c.local || b.unprobed+1 >= probeEvery || b.class != class.Name || c.at.Sub(b.last) > probeAfter || !s.pending.answers(class.Name)
+	probe := !c.local || b.unprobed+1 >= probeEvery || b.class != class.Name || c.at.Sub(b.last) > probeAfter || !s.pending.answers(class.Name) ||
+		s.crowded(b)
 	if probe {
 		ok := false
 		if number, ok = s.pending.add(waiting{m.Reply, class.Name, c.at.Add(s.cfg.AppendTimeout), b, b.unprobed + 1}); !ok {
@@ -99,6 +100,11 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 	s.counts.add(serviceAppend, OutcomeOK)
 	return nil
 }
+
+// crowded says whether so many appends of a user seem to wait that each further one is counted by itself. A probe may stand for others
+// that the stream has answered long since, into the user's inbox, while this node had no time to hear of the probe. Since no such probe is
+// made when MaxAppendsOfUser wait, the count is never above that, a probe more, and what the user has no answer to.
+func (s *Service) crowded(b *budget) bool { return int(b.inFlight.Load()) >= s.cfg.MaxAppendsOfUser }
 
 // stamp makes the headers of the message as it is kept.
 func (a *appender) stamp(m *nats.Msg, user, room string) *v1.Error {

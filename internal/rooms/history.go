@@ -38,7 +38,11 @@ func (s *Service) queueHistory(m *nats.Msg) {
 	if refused == nil && class.Name == "" {
 		refused = errNotKept
 	}
-	if refused == nil && !s.reads.push(read{c, class.Name, m.Reply, m.Data}) {
+	if refused == nil && len(m.Data) > mostBody {
+		refused = errLongRequest
+	}
+	// What waits holds no more than a request's few bytes: its headers may be as long as any message.
+	if refused == nil && !s.reads.push(read{c, class.Name, m.Reply, bytes.Clone(m.Data)}) {
 		refused = errBusy
 	}
 	if refused != nil && s.worthAnAnswer(serviceHistory, c) {
@@ -109,9 +113,6 @@ func (s *Service) readPage(q read) (page, *v1.Error) {
 
 func parseRequest(body []byte) (v1.HistoryRequest, *v1.Error) {
 	var r v1.HistoryRequest
-	if len(body) > mostBody {
-		return r, refusal(v1.CodeMalformed, fmt.Sprintf("a request for history has at most %d bytes", mostBody))
-	}
 	if len(bytes.TrimSpace(body)) > 0 {
 		if err := json.Unmarshal(body, &r); err != nil {
 			return r, refusal(v1.CodeMalformed, "a request for history is a JSON object: "+err.Error())

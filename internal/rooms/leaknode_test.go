@@ -149,7 +149,7 @@ func TestLeakTwoClassesInTurn(t *testing.T) {
 	c := b.client(alice)
 	c.append(red, "x")
 	b.services[0].pending.note("stuck", true) // as if it had answered until now
-	const turns, most = 2 * probeEvery, 4
+	turns, most := 2*probeEvery, b.services[0].most[serviceAppend]
 	for i := range turns {
 		if err := c.PublishRequest(v1.AppendSubject(alice, room), c.NewInbox(), nil); err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestLeakTwoClassesInTurn(t *testing.T) {
 		}
 	}
 	late := b.services[0].pending.expired(time.Now().Add(2 * time.Hour))
-	if n := b.services[0].Counts().Requests["append"]; len(late) != most || n[v1.CodeRate] != 2*(turns-most)+1 {
+	if n := b.services[0].Counts().Requests["append"]; len(late) != most || n[v1.CodeRate] != uint64(2*(turns-most)+1) {
 		t.Errorf("%d are known to wait, and %d were refused", len(late), n[v1.CodeRate])
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/natstest"
@@ -81,7 +84,7 @@ func TestRequestsInFlightOfOneUserAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.MaxReadsOfUser, c.AppendTimeout = 2, 2, time.Hour })
 	room := b.stuck()
 	c := b.client(alice)
-	for range 2 {
+	for range b.services[0].most[serviceAppend] {
 		if err := c.PublishRequest(v1.AppendSubject(alice, room), c.NewInbox(), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +103,59 @@ func TestRequestsInFlightOfOneUserAreBounded(t *testing.T) {
 	if messages, end := c.history(red, v1.HistoryRequest{}); len(messages) != 20 {
 		t.Errorf("%d messages, %+v", len(messages), end)
 	}
+}
+
+// Who waits for answers before it sends more is not refused, however late a node hears of probes: the user knows of those between them, by the
+// stream, and the node does not.
+func TestWhoHasFewAppendsUnansweredIsNotRefused(t *testing.T) {
+	now := time.Now()
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.Now = func() time.Time { return now } })
+	c, s := b.client(alice), b.services[0]
+	c.fill(1, red) // the stream answers
+	if err := Remove(t.Context(), b.js, b.class.Name); err != nil {
+		t.Fatal(err)
+	}
+	// From now on the test is the stream, and the answers to probes don't arrive.
+	var probes atomic.Int64
+	_, err := b.js.Conn().Subscribe(v1.HistoryKept(b.class.Name, "*"), func(m *nats.Msg) {
+		if strings.HasPrefix(m.Reply, s.acks) {
+			probes.Add(1)
+		} else if err := m.Respond([]byte(`{"stream":"HISTORY_small","seq":7}`)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || b.js.Conn().Flush() != nil {
+		t.Fatal(err, b.js.Conn().LastError())
+	}
+	inbox := c.NewInbox()
+	sub, err := c.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func() {
+		if err := c.PublishRequest(v1.AppendSubject(alice, red), inbox, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := s.cfg.MaxAppendsOfUser / 2
+	for range most {
+		send()
+	}
+	b.within("as many probes as may be unanswered", func() bool {
+		m, err := sub.NextMsg(time.Millisecond)
+		for ; err == nil; m, err = sub.NextMsg(time.Millisecond) {
+			if strings.Contains(string(m.Data), "error") {
+				t.Fatalf("refused with %d unanswered and %d counted: %s", most, s.Counts().InFlight, m.Data)
+			}
+			send()
+		}
+		return probes.Load() == int64(most)
+	})
+	for range s.most[serviceAppend] - s.Counts().InFlight {
+		send()
+	}
+	expectCode(t, c.append(red, "one too many").Error, v1.CodeRate)
+	s.pending.expired(now.Add(time.Hour))
 }
 
 // Who is refused again and again gets no more answers, which would cost others more than the requests do.

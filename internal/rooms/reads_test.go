@@ -3,6 +3,7 @@
 package rooms
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,4 +194,32 @@ func TestLeavingWaitsForTheHandler(t *testing.T) {
 	}
 	close(release)
 	<-left
+}
+
+// A request that waits holds a request's few bytes, whatever came with it, and one that is too long does not wait.
+func TestWhatWaitsIsShort(t *testing.T) {
+	const readers = 2 // one of them for other classes
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.Readers, c.ReadTimeout = readers, time.Hour })
+	room, r := b.stuck(), b.services[0].reads
+	c := b.client(alice)
+	m := nats.NewMsg(v1.HistorySubject(alice, room))
+	m.Reply, m.Data = c.NewInbox(), []byte("{}")
+	m.Header.Set("App-Long", strings.Repeat("x", 64<<10))
+	for range readers {
+		if err := c.PublishMsg(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.within("one that waits", func() bool { return r.len() == readers })
+	r.mu.Lock()
+	if n := cap(r.queue[0].body); len(r.queue) != 1 || n > mostBody {
+		t.Errorf("%d wait, and the first holds %d bytes", len(r.queue), n)
+	}
+	r.mu.Unlock()
+	_, end, err := c.tryHistory(room, make([]byte, mostBody+1))
+	if err != nil {
+		t.Error(err)
+	}
+	expectCode(t, end.Error, v1.CodeMalformed)
+	b.js.Conn().Close() // the readers are told at once that nobody answers
 }

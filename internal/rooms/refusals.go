@@ -2,7 +2,11 @@
 
 package rooms
 
-import v1 "github.com/unibus/unibus/api/membership/v1"
+import (
+	"fmt"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+)
 
 // Refusals. They tell nothing about rooms that the caller is not in, so most are the same for everybody.
 var (
@@ -20,6 +24,7 @@ var (
 	errUnread        = refusal(v1.CodeUnavailable, "the room's history can't be read now: try again")
 	errBehind        = refusal(v1.CodeUnavailable, "the room's history is not yet known here up to atLeast: try again")
 	errMalformedID   = refusal(v1.CodeHeader, v1.HeaderMessageID+" must be one value of 1 to 128 bytes without control characters")
+	errLongRequest   = refusal(v1.CodeMalformed, fmt.Sprintf("a request for history has at most %d bytes", mostBody))
 	errMalformedName = refusal(v1.CodeMalformed, "the body of a request for rooms is empty, or the name that Next said")
 	errBadHeaders    = refusal(v1.CodeHeader, "the headers can't be read: send lines of the form Name: value")
 	errTooLarge      = refusal(v1.CodeTooLarge, "the message is too large with its headers: send a smaller one")

@@ -54,8 +54,9 @@ type Config struct {
 	// AppendRate is how many messages a second one user may ask to append, 100,000 by default, and RequestRate how many pages of history,
 	// and how many lists of rooms, 1000 by default. They keep a user from taking the node's time from others, whatever classes allow.
 	AppendRate, RequestRate float64
-	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default, and MaxAppendsOfUser how many of one user, 2048
-	// by default. They are known by every 32nd of a user.
+	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default. Of one user, half of MaxAppendsOfUser (2048 by
+	// default) are never too many, and once and a half of it are. They are known by every 32nd of a user, later than the user knows, and one
+	// by one once MaxAppendsOfUser of them wait.
 	MaxAppends, MaxAppendsOfUser int
 	// AppendTimeout is how long an append counts as waiting, 5 s by default.
 	AppendTimeout time.Duration
@@ -113,7 +114,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: cfg.History.NewInbox() + ".",
 		limits:   [...]*limits{newLimits(), newLimits(), newLimits()},
 		rates:    [...]float64{serviceAppend: cfg.AppendRate, serviceHistory: cfg.RequestRate, serviceRooms: cfg.RequestRate},
-		most:     [...]int{serviceAppend: cfg.MaxAppendsOfUser, serviceHistory: cfg.MaxReadsOfUser, serviceRooms: 1},
+		most:     [...]int{serviceAppend: cfg.MaxAppendsOfUser + cfg.MaxAppendsOfUser/2 + probeEvery, serviceHistory: cfg.MaxReadsOfUser, serviceRooms: 1},
 		appender: appender{header: nats.Header{}}, reads: newReads(cfg.MaxReads, cfg.Readers)}, nil
 }
 
