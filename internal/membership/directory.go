@@ -216,14 +216,18 @@ func (d *Directory) Class(name string) (v1.Class, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	c, ok := d.index.classes[name]
-	return c, ok
+	return c.class, ok
 }
 
 // Classes are all history classes, sorted by name.
 func (d *Directory) Classes() []v1.Class {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(d.index.classes), func(a, b v1.Class) int { return strings.Compare(a.Name, b.Name) })
+	list := make([]v1.Class, 0, len(d.index.classes))
+	for _, name := range slices.Sorted(maps.Keys(d.index.classes)) {
+		list = append(list, d.index.classes[name].class)
+	}
+	return list
 }
 
 // Deleting are the rooms whose deletion has begun and is not finished, in no order.

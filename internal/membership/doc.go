@@ -32,4 +32,23 @@
 // Besides, a watch that has shown a key that is gone has shown more subjects than there are, and does not come to a proof. That is how
 // each watch ends after a purge, also one that has shown the marker, and why it is not done more often than needed: each directory reads
 // the bucket anew, and nothing is proven as long as markers go.
+//
+// # Which history a room has
+//
+// A class that was deleted may be made again, and what removes the stream of the former may be held up for as long as you like right before
+// the stream's removal, which the server does by name alone. So each class has a history of its own, by a name that is never used again, and
+// what is in the history of a class that is gone is of rooms that are gone:
+//
+//   - The name of a history has the revision of the marker over which its class was made, or none: no two classes of a name come after the
+//     same marker, or after none, since the write compares and sets, and markers of classes stay.
+//   - Nobody is in a room before its class has been written after it, by who made the room or by who takes somebody in. Who deletes the class
+//     reads it, then lists the rooms, from a leader that knows as much, and then removes it if it has not changed. So the room is in the list,
+//     or the class has changed: a class with rooms that have members is not deleted.
+//   - A node takes for the history of a room only that of a class whose record it knows at a revision above the room's: [Directory.Kept]. The
+//     class at that revision was there after the room, and went only after it. So it is not the class of the name that was there before
+//     the room, which a node that is behind may still know.
+//
+// Hence whoever is told that an append is kept is told so of the history that is read for as long as the room is there; and what a node
+// that is behind appends to the history of a class that is gone was sent to a room that is gone. A janitor that is late removes such a stream, or
+// makes it again, empty, for another to remove: neither touches the history of the class that there is.
 package membership

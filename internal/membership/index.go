@@ -15,9 +15,10 @@ import (
 type index struct {
 	users    map[string]v1.User              // by Ed25519 hex
 	rooms    map[string]v1.Room              // by id
+	since    map[string]uint64               // the revisions of their records, by id
 	ids      map[string]string               // of rooms, by name
 	deleting map[string]struct{}             // ids
-	classes  map[string]v1.Class             // by name
+	classes  map[string]classSeen            // by name
 	members  map[string]map[string]v1.Member // room's id -> Ed25519 hex
 	of       map[string]map[string]v1.Role   // the reverse
 	count    int                             // of memberships
@@ -26,21 +27,27 @@ type index struct {
 
 func newIndex() *index {
 	return &index{
-		users: map[string]v1.User{}, rooms: map[string]v1.Room{}, ids: map[string]string{}, deleting: map[string]struct{}{},
-		classes: map[string]v1.Class{}, members: map[string]map[string]v1.Member{}, of: map[string]map[string]v1.Role{},
+		users: map[string]v1.User{}, rooms: map[string]v1.Room{}, since: map[string]uint64{}, ids: map[string]string{},
+		deleting: map[string]struct{}{}, classes: map[string]classSeen{}, members: map[string]map[string]v1.Member{}, of: map[string]map[string]v1.Role{},
 		bad: map[string]struct{}{},
 	}
+}
+
+// classSeen is a class as its record says, and under the name of its history.
+type classSeen struct {
+	class, kept v1.Class
+	revision    uint64
 }
 
 // changes are the users whose authorization or grants have changed.
 type changes map[string]struct{}
 
-// apply takes the newest value of a key, nil when it was removed. A record that can't be believed counts as removed; why says what
+// apply takes the newest value of a key, nil when it was removed, and its revision. A record that can't be believed counts as removed; why says what
 // is wrong with it, the first time.
-func (x *index) apply(bucket, key string, value []byte, changed changes) (why error) {
-	err := x.take(bucket, key, value, changed)
+func (x *index) apply(bucket, key string, value []byte, revision uint64, changed changes) (why error) {
+	err := x.take(bucket, key, value, revision, changed)
 	if err != nil {
-		_ = x.take(bucket, key, nil, changed) // a removal is of no content that could be wrong
+		_ = x.take(bucket, key, nil, revision, changed) // a removal is of no content that could be wrong
 	}
 	id := bucket + " " + key
 	_, was := x.bad[id]
@@ -55,7 +62,7 @@ func (x *index) apply(bucket, key string, value []byte, changed changes) (why er
 	return err
 }
 
-func (x *index) take(bucket, key string, value []byte, changed changes) error {
+func (x *index) take(bucket, key string, value []byte, revision uint64, changed changes) error {
 	if key == v1.HeartbeatKey || key == v1.AdminsKey {
 		return nil
 	}
@@ -69,10 +76,10 @@ func (x *index) take(bucket, key string, value []byte, changed changes) error {
 		}
 	case v1.BucketRooms:
 		if name, ok := v1.ParseRoomKey(key); ok {
-			return x.takeRoom(name, value, changed)
+			return x.takeRoom(name, value, revision, changed)
 		}
 		if name, ok := v1.ParseClassKey(key); ok {
-			return x.takeClass(name, value)
+			return x.takeClass(name, value, revision)
 		}
 	case v1.BucketMembers:
 		if room, hex, ok := v1.ParseMemberKey(key); ok {
@@ -106,7 +113,7 @@ func (x *index) takeUser(hex string, value []byte, changed changes) error {
 	return nil
 }
 
-func (x *index) takeRoom(name string, value []byte, changed changes) error {
+func (x *index) takeRoom(name string, value []byte, revision uint64, changed changes) error {
 	var r v1.Room
 	if value != nil {
 		if err := json.Unmarshal(value, &r); err != nil {
@@ -124,6 +131,7 @@ func (x *index) takeRoom(name string, value []byte, changed changes) error {
 	}
 	if value != nil {
 		x.setRoom(r.ID, &r, changed)
+		x.since[r.ID] = revision
 	}
 	return nil
 }
@@ -135,6 +143,7 @@ func (x *index) setRoom(id string, r *v1.Room, changed changes) {
 	if r == nil {
 		delete(x.ids, x.rooms[id].Name)
 		delete(x.rooms, id)
+		delete(x.since, id)
 	} else {
 		x.rooms[id], x.ids[r.Name] = *r, id
 		if r.Deleting {
@@ -157,19 +166,27 @@ func (x *index) open(id string) bool {
 	return ok && !r.Deleting
 }
 
-func (x *index) takeClass(name string, value []byte) error {
+// kept is the class that keeps the history of a room, under the name of that history. ok is false while its record is older than the
+// room's: then it may be that of another class of the name, which was there before.
+func (x *index) kept(id string) (c v1.Class, ok bool) {
+	since, there := x.since[id]
+	seen := x.classes[x.rooms[id].Class]
+	return seen.kept, there && seen.revision > since
+}
+
+func (x *index) takeClass(name string, value []byte, revision uint64) error {
 	if value == nil {
 		delete(x.classes, name)
 		return nil
 	}
-	var c v1.Class
+	var c class
 	if err := json.Unmarshal(value, &c); err != nil {
 		return err
 	}
 	if c.Name != name {
 		return fmt.Errorf("it is of class %.80q", c.Name)
 	}
-	x.classes[name] = c
+	x.classes[name] = classSeen{c.Class, c.kept(), revision}
 	return nil
 }
 

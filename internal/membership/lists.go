@@ -66,6 +66,34 @@ func (d *Directory) MembersOf(room, after string, limit int) (list []v1.MemberVi
 	return first(list, limit, func(m v1.MemberView) string { return m.Name })
 }
 
+// History is the name of the history of a class, see Kept; empty for a class that is not there.
+func (d *Directory) History(class string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.index.classes[class].kept.Name
+}
+
+// Kept is the class that keeps the history of a room, by the room's id, named as that history is: as a class that was made after another of its name
+// was deleted, it has a history of its own. It is false for a room that keeps nothing, and as long as it is not known for sure.
+func (d *Directory) Kept(room string) (v1.Class, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.index.kept(room)
+}
+
+// Unsettled are the rooms whose class has not been written since they were made, in no order: who made them has not come to that, or ended
+// before. Nobody comes to their history. Store.Settle ends that.
+func (d *Directory) Unsettled() (rooms []v1.Room) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for id, r := range d.index.rooms {
+		if _, ok := d.index.kept(id); !ok && r.Class != "" && !r.Deleting {
+			rooms = append(rooms, r)
+		}
+	}
+	return rooms
+}
+
 func first[T any](list []T, limit int, name func(T) string) (page []T, next string) {
 	if limit < 1 || limit > v1.MaxPage {
 		limit = v1.MaxPage

@@ -30,14 +30,15 @@ type marker struct {
 	revision uint64
 }
 
-// markers are the removals in a bucket that have been known for markerAge.
+// markers are the removals in a bucket that have been known for markerAge, those of classes left out: see class.After.
 func (d *Directory) markers(bucket string) (list []marker) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	now := d.c.Now()
 	for _, b := range d.buckets {
 		for key, k := range b.keys {
-			if b.name == bucket && !k.gone.IsZero() && now.Sub(k.gone) > markerAge {
+			_, isClass := v1.ParseClassKey(key)
+			if b.name == bucket && !isClass && !k.gone.IsZero() && now.Sub(k.gone) > markerAge {
 				list = append(list, marker{key, k.revision})
 			}
 		}

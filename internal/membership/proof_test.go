@@ -226,3 +226,31 @@ func TestABucketThatLostItsEndIsReadAnew(t *testing.T) {
 		t.Errorf("a removal at sequence 8 would look old: revision %d, floor %d", b.keys["user.x"].revision, b.floor)
 	}
 }
+
+// Who is told of one bucket may hold up what is to be told of another: then that is no newer either.
+func TestAProofWaitsForWhatAnotherBucketHoldsUp(t *testing.T) {
+	telling, end := make(chan struct{}, 2), make(chan struct{})
+	x := newTable(t)
+	key, hex := mustKey(t)
+	x.user(key, hex)
+	x.room("lab", id("A"), false)
+	x.c.Changed = func([]string) { telling <- struct{}{}; <-end }
+	users := x.buckets[0]
+	p := &proof{sent: time.Now().Add(time.Hour), last: 4, subjects: 1, done: make(chan error, 1)}
+	users.pending = p
+	var wg sync.WaitGroup
+	wg.Go(func() { x.member(id("A"), hex, v1.RoleMember) })
+	<-telling
+	wg.Go(func() { // the removal, with which the proof comes
+		users.do(func(n *news) { users.see(users.watch, v1.UserKey(hex), p.last, nil, n) })
+	})
+	natstest.Within(t, natstest.Patience, "the removal to be known", func() bool { return !x.IsListed(hex) })
+	if natstest.Until(100*time.Millisecond, func() bool { return len(telling) > 0 || len(p.done) > 0 || x.proven(users).Equal(p.sent) }) {
+		t.Error("proven before the removal was told")
+	}
+	close(end)
+	wg.Wait()
+	if err := <-p.done; err != nil || !x.proven(users).Equal(p.sent) {
+		t.Errorf("not proven afterwards: %v", err)
+	}
+}

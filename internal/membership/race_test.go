@@ -142,6 +142,15 @@ func TestWhatHappensBetweenTwoSteps(t *testing.T) {
 		err := store(".class.", func() { must(t)(s.CreateRoom(ctx, "three", "three")) }).DeleteClass(ctx, "three", 0)
 		expectErr(t, "the removal", err, ErrConflict)
 	})
+	t.Run("somebody comes into a room whose maker has ended before its class is removed", func(t *testing.T) {
+		must(t)(s.PutClass(ctx, DefaultClass("eight"), 0))
+		key, _ := mustUser(t, s, "eight")
+		come := func() {
+			must(t)(s.put(ctx, v1.BucketRooms, v1.RoomKey("eight"), v1.Room{Name: "eight", ID: id("E"), Class: "eight"}, 0))
+			must(t)(s.PutMember(ctx, "eight", key, v1.RoleMember, 0))
+		}
+		expectErr(t, "the removal", store(".class.", come).DeleteClass(ctx, "eight", 0), ErrConflict)
+	})
 	t.Run("a class is removed before a room of it is made", func(t *testing.T) {
 		must(t)(s.PutClass(ctx, DefaultClass("four"), 0))
 		_, err := store(".room.", func() { must(t)(nil, s.DeleteClass(ctx, "four", 0)) }).CreateRoom(ctx, "four", "four")

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -65,9 +66,17 @@ func page[T any](ctx context.Context, s *Store, bucket, filter, after string, li
 
 // keys are those of a bucket that match a filter, those that were removed included, sorted, as the leader knows them.
 func (s *Store) keys(ctx context.Context, bucket, filter string) ([]string, error) {
+	return s.keysUpTo(ctx, bucket, filter, 0)
+}
+
+// keysUpTo is keys as a leader knows them that has a revision, and so all before it.
+func (s *Store) keysUpTo(ctx context.Context, bucket, filter string, revision uint64) ([]string, error) {
 	info, err := s.info(ctx, bucket, jetstream.WithSubjectFilter(subjectOf(bucket, filter)))
 	if err != nil {
 		return nil, err
+	}
+	if info.State.LastSeq < revision {
+		return nil, fmt.Errorf("%w: whoever answers for bucket %s does not know revision %d", ErrUnavailable, bucket, revision)
 	}
 	keys := make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {

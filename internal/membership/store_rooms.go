@@ -68,7 +68,7 @@ func (s *Store) CreateRoom(ctx context.Context, name, class string) (Record[v1.R
 		return r, err
 	}
 	// Whoever removes the class either sees the room, or finds the class changed, or was there before us.
-	err = insist(ctx, func() error { return s.touchClass(ctx, class, r.Revision) })
+	err = s.settle(ctx, r)
 	if errors.Is(err, ErrNotFound) {
 		return r, errors.Join(err, s.del(ctx, v1.BucketRooms, v1.RoomKey(name), "", r.Revision))
 	}
@@ -158,6 +158,10 @@ func (s *Store) PutMember(ctx context.Context, room, user string, role v1.Role, 
 	key := v1.MemberKey(r.Value.ID, hex)
 	at := revision
 	if revision == 0 {
+		// Who made the room may not have come to that, or have ended before: nobody is in a room whose class may go unseen.
+		if err = s.settle(ctx, r); err != nil {
+			return m, err
+		}
 		if at, err = s.newMember(ctx, r.Value, hex); err != nil {
 			return m, err
 		}

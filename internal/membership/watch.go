@@ -244,7 +244,11 @@ func (b *bucket) see(watch int, key string, sequence uint64, value []byte, n *ne
 }
 
 func (b *bucket) apply(key string, value []byte, n *news) {
-	if err := b.d.index.apply(b.name, key, value, n.changed); err != nil {
+	var revision uint64
+	if k := b.keys[key]; k != nil {
+		revision = k.revision
+	}
+	if err := b.d.index.apply(b.name, key, value, revision, n.changed); err != nil {
 		if n.bad == nil {
 			n.bad = map[string]error{}
 		}

@@ -94,7 +94,7 @@ func (d door) serve(server *embeddednats.Server, directory *membership.Directory
 		if err != nil {
 			return err
 		}
-		return membership.Fits(space.taken(), space.other, space.limit, c)
+		return space.fits(c, directory.History(c.Name))
 	}})
 	return func(ctx context.Context) { d.ensureAdmins(ctx, store, audit) }, stop, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -48,10 +47,10 @@ type janitor struct {
 	deleted   []deleted // in the order of time
 }
 
-// deleted is a room that was deleted, and when.
+// deleted is a room that was deleted, where its history was, and when.
 type deleted struct {
-	room v1.Room
-	at   time.Time
+	history, room string
+	at            time.Time
 }
 
 func newJanitor(log *slog.Logger, d *membership.Directory, server *embeddednats.Server, members, history *nats.Conn) (*janitor, error) {
@@ -106,7 +105,7 @@ func errorText(err error) string {
 func (j *janitor) round(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, j.limit)
 	defer cancel()
-	all := []error{j.followClasses(limited), j.tidy(limited)}
+	all := []error{j.followClasses(limited), j.settle(limited), j.tidy(limited)}
 	for i, room := range j.directory.Deleting() {
 		if i == 0 || limited.Err() == nil {
 			all = append(all, j.delete(ctx, room))
@@ -126,25 +125,21 @@ func (j *janitor) followClasses(ctx context.Context) error {
 		return err
 	}
 	var all []error
-	classes := j.directory.Classes()
-	for name := range space.classes {
-		if !slices.ContainsFunc(classes, func(c v1.Class) bool { return c.Name == name }) {
-			all = append(all, rooms.Retire(ctx, j.history, name, min(size, mostReplicas), func(ctx context.Context) (bool, error) {
-				_, there, err := j.class(ctx, name)
-				return there, err
-			}))
-		}
-	}
-	for _, class := range classes {
+	there := map[string]bool{}
+	for _, class := range j.directory.Classes() {
 		// The directory may be behind, by much if this node was held up: what it has is not written over what another janitor has written.
-		class, there, err := j.class(ctx, class.Name)
-		if err != nil || !there {
+		class, err := j.store.GetKept(ctx, class.Name)
+		if errors.Is(err, membership.ErrNotFound) {
+			continue
+		}
+		if err != nil {
 			all = append(all, err)
 			continue
 		}
+		there[class.Name] = true
 		// What streams have taken is theirs: a class that was made smaller, and refuses, holds all the same what it held before.
 		if class.MaxBytes > space.classes[class.Name] {
-			if err := membership.Fits(space.taken(), space.other, space.limit, class); err != nil {
+			if err := space.fits(class, class.Name); err != nil {
 				all = append(all, err)
 				continue
 			}
@@ -152,23 +147,29 @@ func (j *janitor) followClasses(ctx context.Context) error {
 		}
 		all = append(all, rooms.Ensure(ctx, j.history, class, min(size, mostReplicas)))
 	}
+	for history := range space.classes {
+		if !there[history] {
+			all = append(all, rooms.Retire(ctx, j.history, history, func(ctx context.Context) (bool, error) { return j.store.Gone(ctx, history) }))
+		}
+	}
 	return errors.Join(all...)
 }
 
-// class reads a class from the leader, and says whether it is there.
-func (j *janitor) class(ctx context.Context, name string) (v1.Class, bool, error) {
-	r, err := j.store.GetClass(ctx, name)
-	if errors.Is(err, membership.ErrNotFound) {
-		return v1.Class{}, false, nil
+// settle ends what whoever made a room began, and did not end.
+func (j *janitor) settle(ctx context.Context) error {
+	var all []error
+	for _, room := range j.directory.Unsettled() {
+		if err := j.store.Settle(ctx, room); !errors.Is(err, membership.ErrNotFound) { // it, or its class, is gone meanwhile
+			all = append(all, err)
+		}
 	}
-	return r.Value, err == nil, err
+	return errors.Join(all...)
 }
 
 // tidy removes what is left behind: markers of removals, and what was appended to rooms after their deletion.
 func (j *janitor) tidy(ctx context.Context) error {
 	for len(j.deleted) > 0 && j.now().Sub(j.deleted[0].at) >= purgeAgain {
-		room := j.deleted[0].room
-		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {
+		if err := rooms.Purge(ctx, j.history, j.deleted[0].history, j.deleted[0].room); err != nil {
 			return err
 		}
 		j.deleted = j.deleted[1:]
@@ -190,15 +191,18 @@ func (j *janitor) tidy(ctx context.Context) error {
 type storeSpace struct {
 	limit   int64
 	other   int64            // what the streams hold or reserve that are no history class's
-	classes map[string]int64 // what those of history classes do, by class
+	classes map[string]int64 // what those of history classes do, by history
 }
 
-// taken are the classes that have a stream, with what it holds or reserves.
-func (s storeSpace) taken() (list []v1.Class) {
-	for name, size := range s.classes {
-		list = append(list, v1.Class{Name: name, MaxBytes: size})
+// fits is membership.Fits for a class beside all streams but that of its own history, as far as it has one.
+func (s storeSpace) fits(class v1.Class, history string) error {
+	var others []v1.Class
+	for other, size := range s.classes {
+		if other != history {
+			others = append(others, v1.Class{Name: v1.HistoryStream(other), MaxBytes: size})
+		}
 	}
-	return list
+	return membership.Fits(others, s.other, s.limit, class)
 }
 
 func spaceOf(server *embeddednats.Server) (storeSpace, error) {
@@ -213,8 +217,8 @@ func spaceOf(server *embeddednats.Server) (storeSpace, error) {
 			if s.Config != nil {
 				size = max(size, s.Config.MaxBytes)
 			}
-			if class, ok := v1.ParseHistoryStream(s.Name); ok && account.Name == embeddednats.AccountHistory {
-				space.classes[class] = size
+			if history, ok := v1.ParseHistoryStream(s.Name); ok && account.Name == embeddednats.AccountHistory {
+				space.classes[history] = size
 			} else {
 				space.other += size
 			}
@@ -227,16 +231,24 @@ func spaceOf(server *embeddednats.Server) (storeSpace, error) {
 // still append is never read, since nobody is ever in a room of that id again. It is purged by this janitor later, if it is there still;
 // otherwise it goes as its class rolls or by age, and stays in a class that refuses and keeps for ever.
 func (j *janitor) delete(ctx context.Context, room v1.Room) error {
+	history := ""
 	if room.Class != "" {
-		if err := rooms.Purge(ctx, j.history, room.Class, room.ID); err != nil {
+		class, err := j.store.GetKept(ctx, room.Class)
+		if err != nil && !errors.Is(err, membership.ErrNotFound) {
+			return err
+		}
+		history = class.Name // empty if the class is gone: then nobody was in the room
+	}
+	if history != "" {
+		if err := rooms.Purge(ctx, j.history, history, room.ID); err != nil {
 			return err
 		}
 	}
 	if err := j.store.FinishDeletion(ctx, room); err != nil {
 		return err
 	}
-	if room.Class != "" {
-		j.deleted = append(j.deleted, deleted{room, j.now()})
+	if history != "" {
+		j.deleted = append(j.deleted, deleted{history, room.ID, j.now()})
 	}
 	j.log.Info("a room was deleted", "room", room.Name, "id", room.ID)
 	return nil

@@ -78,10 +78,10 @@ func (d *directory) RoomsOf(user, after string, limit int) (rooms []v1.RoomOf, n
 	return rooms, next
 }
 
-func (d *directory) Class(name string) (v1.Class, bool) {
+func (d *directory) Kept(room string) (v1.Class, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c, ok := d.classes[name]
+	c, ok := d.classes[d.rooms[room].Class]
 	return c, ok
 }
 

@@ -122,7 +122,7 @@ func TestLeakBetweenAccounts(t *testing.T) {
 	}
 	nc := b.nodes[0].MustConnect(t, embeddednats.AccountClients) // without the bounds of a user
 	for _, subject := range []string{v1.LogSubject(red), v1.InboxPrefix(alice) + ".x", b.services[0].acks + "1", "_NODE.x", v1.HistoryKept(b.class.Name, red),
-		fencePrefix + b.class.Name + ".1", "$JS.API.INFO", "$JS.ACK." + v1.HistoryStream(b.class.Name) + ".c.1.1.1.1.0"} {
+		"$JS.API.INFO", "$JS.ACK." + v1.HistoryStream(b.class.Name) + ".c.1.1.1.1.0"} {
 		if err := nc.Publish(subject, []byte("forged")); err != nil {
 			t.Fatal(err)
 		}

@@ -32,8 +32,9 @@ type Directory interface {
 	Role(user, room string) (v1.Role, v1.Room, bool)
 	// RoomsOf lists the rooms of a user, sorted by name, that come after a name; next is the name to go on after, empty at the end.
 	RoomsOf(user, after string, limit int) (rooms []v1.RoomOf, next string)
-	// Class returns a history class.
-	Class(name string) (v1.Class, bool)
+	// Kept returns the class that keeps the history of a room, named as that history is; false for a room that keeps nothing, and as long as
+	// it is not known.
+	Kept(room string) (v1.Class, bool)
 }
 
 // Config is what the services need. Clients, Pages, History and Directory are required.
@@ -206,7 +207,7 @@ func (s *Service) allowed(user, room string) (v1.Role, v1.Class, *v1.Error) {
 	if r.Class == "" {
 		return role, v1.Class{}, nil
 	}
-	class, ok := s.cfg.Directory.Class(r.Class)
+	class, ok := s.cfg.Directory.Kept(room)
 	if !ok {
 		return "", v1.Class{}, errNotReady
 	}

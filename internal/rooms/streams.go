@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +31,7 @@ const attempts = 3
 // ErrResizing is returned when a stream has not the replicas that it should have: whoever changes them is at it, or has not come yet.
 var ErrResizing = errors.New("the stream's replicas are being changed")
 
-// Ensure makes the stream of a class with that many replicas, or changes the limits of the one that is there. It never touches the
+// Ensure makes the stream of a class, under the name of its history, with that many replicas, or changes the limits of the one that is there. It never touches the
 // replicas and the placement of one that is there, and writes nothing when nothing differs. js is the history account's. It fails with
 // ErrNoSpace when the servers refuse to reserve the class's bytes, with ErrResizing when limits differ and replicas as well, and with
 // the context's error when the servers do not answer.
@@ -116,79 +115,34 @@ func spaceError(class v1.Class, err error) error {
 // ErrHolds is returned for a stream that is to be removed and holds messages.
 var ErrHolds = errors.New("the stream holds messages")
 
-// Retire removes the stream of a class that was deleted, if it holds nothing. One that is not there is no error. The class may be made
-// again meanwhile, and messages be appended, by nodes that know it sooner. So the stream is fenced first: it takes no subject of a room
-// any more, until Ensure gives them back. A message through the fence comes behind all that was on its way, and is taken only if nothing
-// was. Before and after that back is asked, and the stream is kept if it says that the class is there. Retire fails with ErrHolds, with ErrResizing when the
-// replicas are not that many, and with what back fails with.
-func Retire(ctx context.Context, js jetstream.JetStream, class string, replicas int, back func(context.Context) (bool, error)) error {
-	err := retire(ctx, js, class, replicas, back)
+// Retire removes the stream of a class, by the name of its history, that gone says is gone for good, if it holds nothing. One that is not there
+// is no error. The server removes streams by name, however late that comes: that takes nothing from the next class of the same name, since it has
+// another history. Retire fails with ErrHolds, as records of classes or rooms may have been lost, which a person can tell; and with what gone
+// fails with.
+func Retire(ctx context.Context, js jetstream.JetStream, history string, gone func(context.Context) (bool, error)) error {
+	err := retire(ctx, js, history, gone)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("remove stream %s of history class %s: %w", v1.HistoryStream(class), class, err)
+		return fmt.Errorf("remove stream %s of a history class that was deleted: %w", v1.HistoryStream(history), err)
 	}
 	return nil
 }
 
-func retire(ctx context.Context, js jetstream.JetStream, class string, replicas int, back func(context.Context) (bool, error)) error {
-	if _, err := holdsNothing(ctx, js, class); err != nil {
-		return err
-	}
-	if there, err := back(ctx); there || err != nil {
-		return err
-	}
-	fence := fencePrefix + class + "."
-	if err := fenceOff(ctx, js, class, fence+"*", replicas); err != nil {
-		return err
-	}
-	last, err := holdsNothing(ctx, js, class)
+func retire(ctx context.Context, js jetstream.JetStream, history string, gone func(context.Context) (bool, error)) error {
+	stream, err := js.Stream(ctx, v1.HistoryStream(history))
 	if err != nil {
 		return err
 	}
-	// Each has a subject of its own: a class may take no more than one message of a subject.
-	if _, err := js.Publish(ctx, fmt.Sprint(fence, last), nil, jetstream.WithExpectLastSequence(last)); err != nil {
+	info := stream.CachedInfo()
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return errors.New("it has no leader, who would know what it holds")
+	}
+	if n := info.State.Msgs; n > 0 {
+		return fmt.Errorf("%w, %d: look whether they are needed, and remove it by hand", ErrHolds, n)
+	}
+	if yes, err := gone(ctx); !yes || err != nil {
 		return err
 	}
-	if there, err := back(ctx); there || err != nil {
-		return err
-	}
-	return js.DeleteStream(ctx, v1.HistoryStream(class))
-}
-
-// fencePrefix begins the subjects of streams that are about to be removed. Only nodes publish in this account.
-const fencePrefix = "fence."
-
-// fenceOff leaves a stream only the subjects of the fence. Nothing else that limits it changes, so that nothing is dropped.
-func fenceOff(ctx context.Context, js jetstream.JetStream, class, subjects string, replicas int) error {
-	stream, err := js.Stream(ctx, v1.HistoryStream(class))
-	if err != nil {
-		return err
-	}
-	cfg := stream.CachedInfo().Config
-	if slices.Equal(cfg.Subjects, []string{subjects}) {
-		return nil
-	}
-	if cfg.Replicas != replicas { // see ensure
-		return fmt.Errorf("%w: %d are there and %d are to be", ErrResizing, cfg.Replicas, replicas)
-	}
-	cfg.Subjects, cfg.RePublish, cfg.MaxMsgSize = []string{subjects}, nil, -1
-	_, err = js.UpdateStream(ctx, cfg)
-	return err
-}
-
-// holdsNothing fails with ErrHolds unless the stream's leader knows of no message of a room, and returns the last sequence.
-func holdsNothing(ctx context.Context, js jetstream.JetStream, class string) (last uint64, err error) {
-	stream, err := js.Stream(ctx, v1.HistoryStream(class))
-	if err != nil {
-		return 0, err
-	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(v1.HistoryKept(class, "*")))
-	if err != nil {
-		return 0, err
-	}
-	if n := len(info.State.Subjects); n > 0 {
-		return 0, fmt.Errorf("%w, of %d rooms: it is kept; remove it by hand, or make the class again", ErrHolds, n)
-	}
-	return info.State.LastSeq, nil
+	return js.DeleteStream(ctx, v1.HistoryStream(history))
 }
 
 // Purge removes all that a room has in its class's stream. A stream that is not there is no error. It fails on what is no room's id,

@@ -91,8 +91,7 @@ func TestEnsure(t *testing.T) {
 			t.Errorf("%+v is %+v", class, is)
 		}
 	}
-	gone := func(context.Context) (bool, error) { return false, nil }
-	if err := errors.Join(Retire(ctx, js, "small", 1, gone), Retire(ctx, js, "small", 1, gone), Purge(ctx, js, "small", red)); err != nil {
+	if err := errors.Join(Retire(ctx, js, "small", gone), Retire(ctx, js, "small", gone), Purge(ctx, js, "small", red)); err != nil {
 		t.Error(err)
 	}
 	if _, err := js.Stream(ctx, "HISTORY_small"); !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -228,84 +227,66 @@ func TestFloodTakesItsShareOnly(t *testing.T) {
 	}
 }
 
-// during is a JetStream on which something happens right before streams are changed.
-type during struct {
+func gone(context.Context) (bool, error) { return true, nil }
+
+// late is a JetStream that removes streams after something else has happened.
+type late struct {
 	jetstream.JetStream
-	update func()
+	meanwhile func()
 }
 
-func (d during) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
-	d.update()
-	return d.JetStream.UpdateStream(ctx, c)
+func (l late) DeleteStream(ctx context.Context, name string) error {
+	l.meanwhile()
+	return l.JetStream.DeleteStream(ctx, name)
 }
 
-// A class may be made again while its stream is removed, and what is acknowledged then is kept.
-func TestRetireLosesNothing(t *testing.T) {
+// However late a removal comes, it takes nothing of the class of the same name that was made meanwhile, whose history has another name.
+func TestRetire(t *testing.T) {
 	js := natstest.MustFound(t, natstest.Options{}).MustJetStream(t)
-	class, ctx := smallClass(), t.Context()
-	class.MaxMessagesPerRoom, class.Full = 1, v1.FullRefuses
-	ensure := func() {
+	ctx, class := t.Context(), smallClass()
+	again := class
+	again.Name = class.Name + "_7"
+	ensure := func(c v1.Class) {
 		t.Helper()
-		if err := Ensure(ctx, js, class, 1); err != nil {
+		if err := Ensure(ctx, js, c, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	publish := func() error {
-		_, err := js.Publish(ctx, v1.HistoryKept(class.Name, red), []byte("kept"), jetstream.WithRetryAttempts(0))
-		return err
-	}
-	expectKept := func(what string, want int) {
+	publish := func(c v1.Class) {
 		t.Helper()
-		ensure()
-		last, err := holdsNothing(ctx, js, class.Name)
-		if want > 0 {
-			expectError(t, err, ErrHolds)
-		} else if err != nil || last == 0 {
-			t.Errorf("%s: at %d: %v", what, last, err)
-		}
-		if diff := cmp.Diff([]string{v1.HistoryKept(class.Name, "*")}, mustConfig(t, js, class.Name).Subjects); diff != "" {
-			t.Errorf("%s: %s", what, diff)
+		if _, err := js.Publish(ctx, v1.HistoryKept(c.Name, red), []byte("kept")); err != nil {
+			t.Fatal(err)
 		}
 	}
-	ensure()
-	// The class is back, and a node has not heard of that yet: the fence is there, and then taken away.
-	for range 2 {
-		asked := 0
-		err := Retire(ctx, js, class.Name, 1, func(context.Context) (bool, error) {
-			if asked++; asked == 1 {
-				return false, nil
-			}
-			if publish() == nil {
-				t.Error("a message was taken by a stream that is about to be removed")
-			}
-			return true, nil
-		})
-		if err != nil || asked != 2 {
-			t.Errorf("asked %d times whether the class is back: %v", asked, err)
+	messages := func(c v1.Class) int {
+		t.Helper()
+		s, err := js.Stream(ctx, v1.HistoryStream(c.Name))
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return -1
 		}
-		expectKept("back before its removal", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(s.CachedInfo().State.Msgs)
 	}
-	there := during{js, func() {
-		if err := publish(); err != nil {
-			t.Error(err)
-		}
-	}}
-	gone := func(context.Context) (bool, error) { return false, nil }
-	expectError(t, Retire(ctx, there, class.Name, 1, gone), ErrHolds)
-	expectKept("appended before the fence", 1)
-	expectError(t, Retire(ctx, js, class.Name, 1, gone), ErrHolds)
-	if err := publish(); err == nil {
-		t.Error("the room took more than its class allows")
+	ensure(class)
+	asked := errors.New("nobody knows")
+	if err := Retire(ctx, js, class.Name, func(context.Context) (bool, error) { return false, nil }); err != nil || messages(class) != 0 {
+		t.Errorf("of a class that is there: %v, %d messages", err, messages(class))
+	}
+	expectError(t, Retire(ctx, js, class.Name, func(context.Context) (bool, error) { return false, asked }), asked)
+	publish(class)
+	expectError(t, Retire(ctx, js, class.Name, gone), ErrHolds)
+	if n := messages(class); n != 1 {
+		t.Fatalf("%d messages, want the one that it had", n)
 	}
 	if err := Purge(ctx, js, class.Name, red); err != nil {
 		t.Fatal(err)
 	}
-	expectError(t, Retire(ctx, js, class.Name, 3, gone), ErrResizing)
-	expectKept("resized meanwhile", 0)
-	if err := Retire(ctx, js, class.Name, 1, gone); err != nil {
-		t.Fatal(err)
+	if err := Retire(ctx, late{js, func() { ensure(again); publish(again) }}, class.Name, gone); err != nil {
+		t.Error(err)
 	}
-	if _, err := js.Stream(ctx, v1.HistoryStream(class.Name)); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("after its removal: %v", err)
+	if messages(class) != -1 || messages(again) != 1 {
+		t.Errorf("%d and %d messages, want none of the class that was removed and the one of that which was made again", messages(class), messages(again))
 	}
 }

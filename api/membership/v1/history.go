@@ -48,16 +48,17 @@ const (
 	historyPrefix = "h."
 )
 
-// HistoryStream is the stream of a class.
-func HistoryStream(class string) string { return streamPrefix + class }
+// HistoryStream is the stream of a history: that of a class by the class's name or, of a class that was made after another of its name was deleted,
+// by that name, "_" and a number, which is never used again.
+func HistoryStream(history string) string { return streamPrefix + history }
 
 // ParseHistoryStream is the reverse of HistoryStream.
-func ParseHistoryStream(stream string) (class string, ok bool) {
+func ParseHistoryStream(stream string) (history string, ok bool) {
 	return strings.CutPrefix(stream, streamPrefix)
 }
 
-// HistoryKept is the subject that a room's messages are kept under in its class's stream; room may be a wildcard.
-func HistoryKept(class, room string) string { return historyPrefix + class + "." + room }
+// HistoryKept is the subject that a room's messages are kept under in the stream of a history; room may be a wildcard.
+func HistoryKept(history, room string) string { return historyPrefix + history + "." + room }
 
 // Headers of messages that are kept.
 const (
