@@ -145,7 +145,7 @@ func (s *scene) keys() []planted {
 	s.must(os.WriteFile(s.path("typing"), []byte("SUABC\n"), 0o600))
 	s.must(os.Mkdir(s.path("folder"), 0o700))
 	s.seed("open", nkeys.PrefixByteUser)
-	s.must(os.Chmod(s.path("open"), 0o640))
+	s.must(os.Chmod(s.path("open"), 0o644))
 	var all []planted
 	for file, want := range map[string]string{"none": KeyMissing, "open": KeyOpen, "account": KeyKind, "operator": KeyKind, "public": KeyKind,
 		"typing": KeyDamaged, "folder": KeyUnreadable} {
@@ -198,9 +198,11 @@ func (s *scene) ways() []planted {
 		{name: "no such name", config: unknown, want: "fault name-unknown, warning only-api"},
 		{name: "no DNS", config: failed, want: "fault name-failed, warning only-api"},
 		{name: "nothing listens", config: s.linked("ann", at("nats://"+nobody)), want: "fault connection-refused, warning only-api"},
+		{name: "one has no good form", config: s.linked("ann", at("nats://u:secret@127.0.0.1:4222", s.server)), want: "fault url-form"},
 		{name: "some are down", config: s.linked("ann", at("nats://"+nobody, s.server)), want: "warning connection-refused"},
 		{name: "no way", config: s.linked("ann", at("nats://[fe80::1]:4222")), want: "fault unreachable, warning only-api"},
 		{name: "only messages", config: s.linked("ann", func(f *contexts.Flags) { f.API = "https://" + nobody }), want: "fault connection-refused, warning only-messages"},
+		{name: "one of two APIs", config: s.linked("ann", func(f *contexts.Flags) { f.API = "https://" + nobody + ", " + f.API }), want: "warning connection-refused"},
 		{name: "no API", config: s.linked("ann", func(f *contexts.Flags) { f.API = "" }), want: "note no-api"},
 		{name: "no server", config: s.linked("ann", at()), want: "note no-server"},
 		{name: "unpinned", config: s.linked("ann", func(f *contexts.Flags) { f.ClusterID = "" }), want: "note cluster"},
