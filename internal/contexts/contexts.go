@@ -22,7 +22,7 @@ var ErrDamaged = errors.New("damaged")
 
 // Context is a bus and who the caller is on it.
 type Context struct {
-	// Servers are nodes' client ports, API the base URL of the HTTP API. One of them is there.
+	// Servers are nodes' client ports, API the base URL of the HTTP API, or those of several nodes, separated by commas. One of them is there.
 	Servers []string `json:"servers,omitempty"`
 	API     string   `json:"api,omitempty"`
 	// CA and Key are files: the CAs of the nodes, the seed of the caller's key.

@@ -30,7 +30,7 @@ func (f *Flags) Add(to *pflag.FlagSet) {
 // AddFields adds the flags for what a context has.
 func (f *Flags) AddFields(to *pflag.FlagSet) {
 	to.StringSliceVar(&f.Servers, "server", nil, "`URL` of a node for messages, nats://host:4222; repeated or separated by commas (UNIBUS_SERVER)")
-	to.StringVar(&f.API, "api", "", "`URL` of the HTTP API, https://host:8223 (UNIBUS_API)")
+	to.StringVar(&f.API, "api", "", "`URL` of the HTTP API, https://host:8223, or those of several nodes, separated by commas (UNIBUS_API)")
 	to.StringVar(&f.CA, "ca", "", "`file` with the CA of the nodes (UNIBUS_CA)")
 	to.StringVar(&f.Key, "key", "", "`file` with the seed of your key; never the seed itself (UNIBUS_KEY)")
 	to.StringVar(&f.ClusterID, "cluster-id", "", "`id` of the cluster that may be given tokens; default: as learned by context add (UNIBUS_CLUSTER_ID)")

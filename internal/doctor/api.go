@@ -161,7 +161,9 @@ func (e *examination) cluster(id string) Finding {
 
 // token asks the API who the caller is. Whoever can't compare the clocks can't tell a wrong one from a key that is not listed.
 func (e *examination) token(ctx context.Context, raw string, timeless bool) (s standing) {
-	api, err := client.NewAPI(e.bus.Options())
+	o := e.bus.Options()
+	o.API = raw
+	api, err := client.NewAPI(o)
 	if err != nil {
 		e.check(ctx, "token", raw, func(context.Context) Finding { return fault(APIFailed, useAPI, "%v", err) })
 		return down

@@ -13,15 +13,20 @@ func (e *examination) conclude() {
 		case stranger:
 			e.refusal(f, messages)
 		case down:
-			if messages { // another server is used instead
+			if messages && f.Code != URLForm { // another server is used instead; one that has no form of a URL is taken by no command
 				f.Verdict = Warning
 			}
 		}
 	}
-	if messages && e.api == stranger {
-		f := &e.findings[len(e.findings)-1]
-		f.Code, f.Found = TokenRefused, "the API refuses the key, which a node takes for messages"
-		f.Remedy = "try again; see that --server and --api are of one cluster, and that the clocks of its nodes agree"
+	for _, s := range e.apis {
+		f := &e.findings[s.last]
+		switch {
+		case s.standing == stranger && messages:
+			f.Code, f.Found = TokenRefused, "the API refuses the key, which a node takes for messages"
+			f.Remedy = "try again; see that --server and --api are of one cluster, and that the clocks of its nodes agree"
+		case s.standing == down && e.api != down && f.Code != URLForm: // another is asked instead
+			f.Verdict = Warning
+		}
 	}
 	switch {
 	case len(e.servers) == 0:

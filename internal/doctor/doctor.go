@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/unibus/unibus/internal/contexts"
@@ -68,7 +69,8 @@ type examination struct {
 	user     string // empty as long as the key is not usable
 	roots    *x509.CertPool
 	servers  []outcome
-	api      standing
+	apis     []outcome
+	api      standing // of the best
 	findings []Finding
 }
 
@@ -82,7 +84,7 @@ const (
 	taken             // it takes the key
 )
 
-// outcome is how far one came with a server, and where the last finding about it is.
+// outcome is how far one came with a server or an API, and where the last finding about it is.
 type outcome struct {
 	standing
 	last int
@@ -106,7 +108,11 @@ func (e *examination) run(ctx context.Context) {
 		}
 	}
 	if e.bus.API != "" {
-		e.api = e.lookAtAPI(ctx, e.bus.API)
+		for raw := range strings.SplitSeq(e.bus.API, ",") {
+			s := outcome{standing: e.lookAtAPI(ctx, strings.TrimSpace(raw))}
+			s.last = len(e.findings) - 1
+			e.apis, e.api = append(e.apis, s), max(e.api, s.standing)
+		}
 	}
 	e.conclude()
 }
