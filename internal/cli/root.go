@@ -92,7 +92,7 @@ func usageErrors(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(c *cobra.Command, given []string) error {
 			if err := args(c, given); err != nil {
-				return console.Failf(console.ExitUsage, "%w; see %s --help", err, c.CommandPath())
+				return console.Failf(console.ExitUsage, "%w; it is used as: %s; see %s --help", err, strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
 			}
 			return nil
 		}
@@ -101,7 +101,12 @@ func usageErrors(c *cobra.Command) {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, given []string) error {
 			if len(given) > 0 {
-				return console.Failf(console.ExitUsage, "unknown command %q; see %s --help", strings.Join(given, " "), c.CommandPath())
+				meant := ""
+				c.SuggestionsMinimumDistance = 2 // letters
+				if near := c.SuggestionsFor(given[0]); len(near) > 0 {
+					meant = "; is " + strings.Join(near, " or ") + " meant?"
+				}
+				return console.Failf(console.ExitUsage, "unknown command %q%s; see %s --help", given[0], meant, c.CommandPath())
 			}
 			return c.Help()
 		}

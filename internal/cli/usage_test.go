@@ -18,7 +18,8 @@ import (
 func TestUsage(t *testing.T) {
 	t.Setenv("UNIBUS_CONTEXTS", filepath.Join(t.TempDir(), "none.json"))
 	for args, want := range map[string]string{
-		"send": "unibus send --help", "user add ann": "unibus user add --help", "nonsense": "unibus --help", "room nonsense": "unibus room --help",
+		"rom list": "is room meant?", "cluster shrnk": "is shrink meant?",
+		"send": "it is used as: unibus send ROOM [TEXT|-]; see unibus send --help", "user add ann": "unibus user add --help", "nonsense": "unibus --help", "room nonsense": "unibus room --help",
 		"tail kitchen --nonsense": "unibus tail --help", "history kitchen --last x": "unibus history --help",
 	} {
 		root := New()
