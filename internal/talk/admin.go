@@ -39,6 +39,14 @@ func change[T any](s *session, c columns[T], what string, do func(context.Contex
 	return one(s.out, s.output, c, v)
 }
 
+// anew says in words for people that what was to be made is there. That comes as a failed condition; it is not tried again.
+func anew(err error, remedy string) error {
+	if errors.Is(err, client.ErrConflict) {
+		return errors.New("it is there already; " + remedy)
+	}
+	return err
+}
+
 // removing shows what is to be removed, asks, and removes it unless it was changed meanwhile.
 func removing(s *session, what string, read func(context.Context, *client.API) (question string, tag client.ETag, err error),
 	remove func(context.Context, *client.API, client.ETag) error) error {
@@ -93,7 +101,7 @@ func lister[T any](o *options, columns columns[T], c *cobra.Command, read func(c
 // shower is a command that prints one thing.
 func shower[T any](o *options, columns columns[T], c *cobra.Command, read func(context.Context, *client.API, []string) (T, error)) *cobra.Command {
 	c.RunE = run(o, func(s *session, args []string) error {
-		return change(s, columns, c.Name()+" "+args[0], func(ctx context.Context, api *client.API) (T, error) { return read(ctx, api, args) })
+		return change(s, columns, c.Parent().Name()+" "+args[0], func(ctx context.Context, api *client.API) (T, error) { return read(ctx, api, args) })
 	})
 	return c
 }

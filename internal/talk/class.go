@@ -26,7 +26,11 @@ var classColumns = columns[v1.Class]{
 		if c.MaxAge > 0 {
 			age = c.MaxAge.String()
 		}
-		return []string{c.Name, fmt.Sprint(c.MaxBytes), fmt.Sprint(c.MaxMessagesPerRoom), fmt.Sprint(c.MaxMessageBytes), age, string(c.Full),
+		if c.MaxAge > 0 && c.MaxAge%time.Hour == 0 {
+			age = fmt.Sprintf("%.0fh", c.MaxAge.Hours())
+		}
+		bytes, message := size(c.MaxBytes), size(c.MaxMessageBytes)
+		return []string{c.Name, bytes.String(), fmt.Sprint(c.MaxMessagesPerRoom), message.String(), age, string(c.Full),
 			rate(c.PublisherRate), rate(c.RoomRate)}
 	},
 	name: func(c v1.Class) string { return c.Name },

@@ -37,7 +37,7 @@ func newRoom() *cobra.Command {
 	create.RunE = run(o, func(s *session, args []string) error {
 		return change(s, roomColumns, "room "+args[0], func(ctx context.Context, api *client.API) (v1.RoomView, error) {
 			r, _, err := api.PutRoom(ctx, args[0], *class, client.Absent)
-			return r, err
+			return r, anew(err, "see it with: unibus room show "+args[0]+" (one that is being deleted is gone in a moment)")
 		})
 	})
 	remove := &cobra.Command{Use: "delete NAME", Short: "Delete a room with its history (admins)", Args: cobra.ExactArgs(1), Example: "  unibus room delete kitchen"}
@@ -126,6 +126,9 @@ func newMemberPut(o *options, verb, short, role string, read func(context.Contex
 				return v1.MemberView{}, err
 			}
 			m, _, err := api.PutMember(ctx, args[0], args[1], v1.Role(role), tag)
+			if tag == client.Absent {
+				err = anew(err, "change the role with: unibus member set "+args[0]+" "+args[1]+" --role "+role)
+			}
 			return m, err
 		})
 	})

@@ -142,7 +142,7 @@ func (s *session) explain(err error) error {
 	case errors.Is(err, client.ErrUnavailable) && strings.Contains(err.Error(), "x509"):
 		return fmt.Errorf("%w\n  if the nodes have a CA of their own, pass its file: --ca FILE", err)
 	case errors.Is(err, client.ErrUnavailable):
-		return fmt.Errorf("%w\n  see that a node runs at %s and can be reached from here", err, console.Dash(strings.Join(append(s.bus.Servers, s.bus.API), " ")))
+		return fmt.Errorf("%w\n  see that a node runs at %s and can be reached from here; unibus doctor looks closer", err, console.Dash(strings.Join(append(s.bus.Servers, s.bus.API), " ")))
 	}
 	return err
 }

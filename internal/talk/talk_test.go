@@ -86,7 +86,9 @@ func TestWhatGoesWrong(t *testing.T) {
 		{console.ExitUsage, `"xml" is not one of table, json, yaml, name`, "user list -o xml"},
 		{console.ExitFailed, "there is no context", "send kitchen hello --context nobody"},
 		{console.ExitFailed, "forbidden", "user list"},
-		{console.ExitFailed, "not-found", "room show nowhere"},
+		{console.ExitFailed, "room nowhere: ", "room show nowhere"},
+		{console.ExitFailed, "room kitchen: it is there already; see it with: unibus room show kitchen", "room create kitchen --context root"},
+		{console.ExitFailed, "there already; change the role with: unibus member set kitchen ann --role reader", "member add kitchen ann --role reader --context root"},
 		{console.ExitFailed, "unibus user add NAME U", "send kitchen hello --key " + stranger},
 		{console.ExitFailed, "token", "room list --key " + stranger},
 		{console.ExitFailed, "unibus key new", "room list --key /nowhere"},
@@ -263,7 +265,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`U[A-Z2-7]{55}`), "KEY"}, {regexp.MustCompile(`U[A-Z2-7]{9}…`), "KEY…"}, {regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "ROOM"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"}, {regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
-	{regexp.MustCompile(`\bROOM-\w+`), "ID"},
+	{regexp.MustCompile(`\b\w{22}\.\d+\b`), "ID"},
 }
 
 var wide = regexp.MustCompile(` {2,}`)

@@ -50,10 +50,10 @@ func newUser() *cobra.Command {
 		}
 		return change(s, userColumns, "user "+args[0], func(ctx context.Context, api *client.API) (v1.User, error) {
 			u, _, err := api.PutUser(ctx, args[1], v1.PutUser{Name: args[0], Admin: *admin}, client.Absent)
-			if errors.Is(err, client.ErrConflict) || errors.Is(err, client.ErrExists) {
-				return u, fmt.Errorf("%w; see who that is with: unibus user show %s, or show the name", err, args[1])
+			if errors.Is(err, client.ErrExists) {
+				return u, fmt.Errorf("%w; see who that is with: unibus user show %s", err, args[0])
 			}
-			return u, err
+			return u, anew(err, "see who that is with: unibus user show "+args[1])
 		})
 	})
 	remove := &cobra.Command{Use: "remove USER", Short: "Take a user off the allowlist and out of all rooms", Args: cobra.ExactArgs(1),
