@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,19 +56,18 @@ func (inv inventory) adminKeys() (keys []string) {
 
 // addContext is the command that lets the first admin talk on the bus, empty where there is none or nothing is known of the API.
 func (inv inventory) addContext() string {
-	var servers []string
-	api := ""
+	var servers, apis []string
 	for _, p := range inv.Places[:min(inv.Size, len(inv.Places))] {
 		if p.API != "" && p.Client != "" {
-			servers, api = append(servers, p.Client), cmp.Or(api, p.API)
+			servers, apis = append(servers, p.Client), append(apis, p.API)
 		}
 	}
-	if len(inv.Admins) == 0 || api == "" {
+	if len(inv.Admins) == 0 || len(apis) == 0 {
 		return ""
 	}
 	key := inv.Admins[0].File
 	if key == "" {
 		key = "FILE"
 	}
-	return fmt.Sprintf("%s context add %s --server %s --api %s --key %s", console.Word(os.Args[0]), inv.Name, strings.Join(servers, ","), api, console.Word(key))
+	return fmt.Sprintf("%s context add %s --server %s --api %s --key %s", console.Word(os.Args[0]), inv.Name, strings.Join(servers, ","), strings.Join(apis, ","), console.Word(key))
 }
