@@ -13,32 +13,24 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// parseAPI takes what the client library takes. What it does not is not repeated: it may hold a password.
-func parseAPI(raw string) (*url.URL, Finding) {
-	u, err := url.Parse(strings.TrimSuffix(raw, "/"))
-	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fault(URLForm, "give it as https://host:8223, without user or query", "the API's URL is not of the form https://host:port")
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return nil, fault(Insecure, "give it as https://...", "without TLS the API is asked on loopback only, and %s is elsewhere", u.Hostname())
-	}
-	return u, Finding{}
-}
-
-// lookAtAPI goes the way to the HTTP API, step by step.
+// lookAtAPI goes the way to the HTTP API of a node, step by step.
 func (e *examination) lookAtAPI(ctx context.Context, raw string) standing {
-	u, wrong := parseAPI(raw)
-	if u == nil {
-		e.check(ctx, "api", "the API", func(context.Context) Finding { return wrong })
+	urls, err := client.Options{API: raw}.APIURLs()
+	if err != nil {
+		f := fault(URLForm, "give it as https://host:8223, without user or query", "the API's URL is not of the form https://host:port")
+		if errors.Is(err, client.ErrInsecure) { // its form is right, so that it holds no password
+			f = fault(Insecure, "give it as https://...", "without TLS the API is asked on loopback only, and %s leads elsewhere", raw)
+		}
+		e.check(ctx, "api", "the API", func(context.Context) Finding { return f })
 		return down
 	}
+	u := urls[0]
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	var conn net.Conn
 	defer func() {

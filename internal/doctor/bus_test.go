@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,7 @@ func (s *scene) apis() []planted {
 			}
 		}
 	})
+	nobody := fmt.Sprintf("127.0.0.1:%d", natstest.MustFreePort(s.t))
 	at := func(api string) Config { return s.linked("ann", func(f *contexts.Flags) { f.API = api }) }
 	quiet := at("http://" + silent)
 	quiet.Limit = 2 * time.Second
@@ -98,6 +100,9 @@ func (s *scene) apis() []planted {
 		{name: "silent API", config: quiet, want: "fault silent, warning only-messages"},
 		{name: "API off loopback", config: at("http://192.0.2.1:8223"), want: "fault insecure, warning only-messages"},
 		{name: "API's form", config: at("https://u:secret@127.0.0.1"), want: "fault url-form, warning only-messages"},
+		{name: "one API is down", config: at("https://" + nobody + ", " + s.api), want: "warning connection-refused"},
+		{name: "one API is elsewhere", config: at(s.api + ",http://192.0.2.1:8223"), want: "fault insecure"},
+		{name: "one API is none", config: at(s.api + "," + web.URL), want: "fault not-api"},
 		{name: "API that knows nobody", config: at(s.oddAPI), want: "fault node-not-ready, warning only-messages"},
 	}
 }

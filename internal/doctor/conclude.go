@@ -4,6 +4,9 @@ package doctor
 
 import "slices"
 
+// away is what is found of a node that is down or can't be reached, and of no other: the client library goes past these.
+var away = []string{NameUnknown, NameFailed, Refused, Unreachable, HungUp, Silent, NodeNotReady}
+
 // conclude reads the findings side by side: what one of them alone can't tell.
 func (e *examination) conclude() {
 	messages := slices.ContainsFunc(e.servers, func(s outcome) bool { return s.standing == taken })
@@ -24,7 +27,7 @@ func (e *examination) conclude() {
 		case s.standing == stranger && messages:
 			f.Code, f.Found = TokenRefused, "the API refuses the key, which a node takes for messages"
 			f.Remedy = "try again; see that --server and --api are of one cluster, and that the clocks of its nodes agree"
-		case s.standing == down && e.api != down && f.Code != URLForm: // another is asked instead
+		case s.standing == down && e.api != down && slices.Contains(away, f.Code): // another is asked instead
 			f.Verdict = Warning
 		}
 	}

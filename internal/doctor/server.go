@@ -11,8 +11,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/url"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/unibus/unibus/api/client"
@@ -20,41 +19,24 @@ import (
 
 const natsPort = "4222"
 
-// parseServer takes what the client library takes. What it does not is not repeated: it may hold a password.
-func parseServer(raw string) (*url.URL, Finding) {
-	if !strings.Contains(raw, "://") {
-		raw = "nats://" + raw
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" {
-		return nil, fault(URLForm, "give it as nats://host:4222, without user or path", "a server's URL is not of the form nats://host:port")
-	}
-	return u, Finding{}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // secure says whether the client library demands TLS: of all servers as soon as it does of one.
 func (e *examination) secure() bool {
-	secure := e.bus.CA != ""
-	for _, raw := range e.bus.Servers {
-		if u, _ := parseServer(raw); u != nil {
-			secure = secure || u.Scheme == "tls" || !isLoopback(u.Hostname())
-		}
-	}
-	return secure
+	return slices.ContainsFunc(e.bus.Servers, func(raw string) bool {
+		_, secure, err := client.Options{Servers: []string{raw}, CAFile: e.bus.CA}.ServerURLs()
+		return err == nil && secure
+	})
 }
 
 // server goes the way to a node, step by step.
 func (e *examination) server(ctx context.Context, raw string, secure bool) standing {
-	u, wrong := parseServer(raw)
-	if u == nil {
-		e.check(ctx, "server", "servers", func(context.Context) Finding { return wrong })
+	urls, _, err := client.Options{Servers: []string{raw}}.ServerURLs()
+	if err != nil {
+		e.check(ctx, "server", "servers", func(context.Context) Finding {
+			return fault(URLForm, "give it as nats://host:4222, without user or path", "a server's URL is not of the form nats://host:port")
+		})
 		return down
 	}
+	u := urls[0]
 	host, port := u.Hostname(), cmp.Or(u.Port(), natsPort)
 	var conn net.Conn
 	defer func() {

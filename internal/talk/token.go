@@ -4,8 +4,6 @@ package talk
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -68,12 +66,6 @@ func (s *session) token(now time.Time, life time.Duration) (token string, until 
 		return "", until, err
 	}
 	until = now.Add(life).Truncate(time.Second)
-	claims, err := json.Marshal(v1.Token{Subject: user, Audience: cluster, IssuedAt: now.Unix(), Expires: until.Unix()})
-	if err != nil {
-		return "", until, fmt.Errorf("encode a token: %w", err)
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	text := encode([]byte(`{"alg":"EdDSA","typ":"JWT"}`)) + "." + encode(claims)
-	signature, err := key.Sign([]byte(text))
-	return text + "." + encode(signature), until.UTC(), err
+	token, err = client.SignToken(key, v1.Token{Subject: user, Audience: cluster, IssuedAt: now.Unix(), Expires: until.Unix()})
+	return token, until.UTC(), err
 }
