@@ -27,9 +27,10 @@ const libraryRoom = "library"
 // retryPause is between two attempts at what nodes refuse for a while.
 const retryPause = 200 * time.Millisecond
 
-// library is users of the client library in a room of their own, through all that befalls the cluster: one who publishes one message after
-// the other, one who publishes ahead, one who follows from the first message to the last, and one who comes back again and again and goes on
-// where it was. What they are told by the library must be so.
+// library is users of the client library in rooms of their own, through all that befalls the cluster. In the one that keeps history are one who
+// publishes one message after the other, one who publishes ahead, one who follows from the first message to the last, one who comes back again
+// and again and goes on where it was, and one who reads page after page; in the other is the parlour. What they are told by the library must
+// be so.
 type library struct {
 	bus     *bus.Bus
 	say     func(string, ...any)
@@ -37,6 +38,7 @@ type library struct {
 	done    sync.WaitGroup
 	writers []*scribe
 	readers []*reader
+	parlour *parlour
 	all     []*guest
 
 	mu    sync.Mutex
@@ -47,63 +49,93 @@ type library struct {
 type guest struct {
 	*library
 	name   string
+	room   string
+	role   v1.Role
 	number int
 	pair   nkeys.KeyPair
 	key    string
 	move   atomic.Bool // it is to connect anew
 }
 
-// openLibrary makes the users and their room, and sets them to work until close.
-func (s *soak) openLibrary(ctx context.Context) (*library, error) {
+// openLibrary makes the users and their rooms, and sets them to work until close.
+func (s *soak) openLibrary(ctx context.Context, bounds crowd.Bounds) (*library, error) {
 	l := &library{bus: s.bus, say: s.say}
-	working, stop := context.WithCancel(context.Background())
-	l.stop = stop
-	pause := s.cfg.Pause
-	for i, name := range []string{"one-by-one", "ahead", "follower", "comer"} {
-		g, err := l.guest(name, i)
+	for _, name := range []string{"one-by-one", "ahead"} {
+		g, err := l.guest(name, libraryRoom, v1.RoleMember)
 		if err != nil {
 			return nil, err
 		}
-		if i < 2 {
-			w := &scribe{guest: g, ahead: i == 1, acked: map[uint64]uint64{}}
-			l.writers = append(l.writers, w)
-			continue
+		l.writers = append(l.writers, &scribe{guest: g, ahead: name == "ahead", acked: map[uint64]uint64{}})
+	}
+	for _, name := range []string{"follower", "comer", "pager"} {
+		g, err := l.guest(name, libraryRoom, v1.RoleReader)
+		if err != nil {
+			return nil, err
 		}
-		r := &reader{guest: g, stays: i == 2, got: map[*scribe]map[uint64]uint64{}, newest: map[*scribe]uint64{}}
+		r := &reader{guest: g, stays: name == "follower", pages: name == "pager", got: map[*scribe]map[uint64]uint64{}, newest: map[*scribe]uint64{}}
 		for _, w := range l.writers {
 			r.got[w] = map[uint64]uint64{}
 		}
 		l.readers = append(l.readers, r)
 	}
+	var err error
+	if l.parlour, err = l.newParlour(bounds); err != nil {
+		return nil, err
+	}
 	if err := l.furnish(ctx, s); err != nil {
 		return nil, err
 	}
+	working, stop := context.WithCancel(context.Background())
+	l.stop = stop
 	for _, w := range l.writers {
 		l.done.Go(func() {
-			w.visit(working, func(c *client.Client, r *client.Room) error { return w.write(working, c, r, pause) })
+			w.visit(working, func(c *client.Client, r *client.Room) error { return w.write(working, c, r, s.cfg.Pause) })
 		})
 	}
 	for _, r := range l.readers {
 		l.done.Go(func() {
-			r.visit(working, func(_ *client.Client, room *client.Room) error { return r.follow(working, room) })
+			r.visit(working, func(_ *client.Client, room *client.Room) error { return r.read(working, room) })
 		})
 	}
+	l.parlour.open(working)
 	return l, nil
 }
 
-func (l *library) guest(name string, number int) (*guest, error) {
+func (l *library) guest(name, room string, role v1.Role) (*guest, error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		return nil, err
 	}
-	g := &guest{library: l, name: name, number: number, pair: pair}
+	g := &guest{library: l, name: name, room: room, role: role, number: len(l.all), pair: pair}
 	g.key, err = pair.PublicKey()
 	l.all = append(l.all, g)
 	return g, err
 }
 
-// furnish makes the users and the room.
+// furnish makes the users and the rooms.
 func (l *library) furnish(ctx context.Context, s *soak) error {
+	return l.change(ctx, s, func(put func(string, func(context.Context, *membership.Store) error)) {
+		for room, class := range map[string]string{libraryRoom: crowd.Class, parlourRoom: ""} {
+			put("room "+room, func(ctx context.Context, store *membership.Store) error {
+				_, err := store.CreateRoom(ctx, room, class)
+				return err
+			})
+		}
+		for _, g := range l.all {
+			put(g.name, func(ctx context.Context, store *membership.Store) error {
+				_, err := store.CreateUser(ctx, v1.User{Name: g.name, Key: g.key})
+				return err
+			})
+			put(g.name+" in "+g.room, func(ctx context.Context, store *membership.Store) error {
+				_, err := store.PutMember(ctx, g.room, g.key, g.role, 0)
+				return err
+			})
+		}
+	})
+}
+
+// change makes changes, each as often as it takes, where nothing befalls the cluster.
+func (l *library) change(ctx context.Context, s *soak, all func(put func(what string, do func(context.Context, *membership.Store) error))) error {
 	nc, err := l.bus.Connect("MEMBERSHIP", 0)
 	if err != nil {
 		return err
@@ -117,37 +149,19 @@ func (l *library) furnish(ctx context.Context, s *soak) error {
 	if err != nil {
 		return err
 	}
-	put := func(what string, do func(context.Context) error) {
+	all(func(what string, do func(context.Context, *membership.Store) error) {
 		if err != nil {
 			return
 		}
 		err = s.until(ctx, what, func() string {
 			attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			if err := do(attempt); err != nil && !errors.Is(err, membership.ErrExists) {
+			if err := do(attempt, store); err != nil && !errors.Is(err, membership.ErrExists) {
 				return err.Error()
 			}
 			return ""
 		})
-	}
-	put("the room of the library", func(ctx context.Context) error {
-		_, err := store.CreateRoom(ctx, libraryRoom, crowd.Class)
-		return err
 	})
-	for _, g := range l.all {
-		put(g.name, func(ctx context.Context) error {
-			_, err := store.CreateUser(ctx, v1.User{Name: g.name, Key: g.key})
-			return err
-		})
-		role := v1.RoleMember
-		if g.number >= len(l.writers) {
-			role = v1.RoleReader
-		}
-		put(g.name+" in the room", func(ctx context.Context) error {
-			_, err := store.PutMember(ctx, libraryRoom, g.key, role, 0)
-			return err
-		})
-	}
 	return err
 }
 
@@ -202,7 +216,7 @@ func (g *guest) enter(ctx context.Context, do func(*client.Client, *client.Room)
 	defer c.Close()
 	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	room, err := c.Room(asking, libraryRoom)
+	room, err := c.Room(asking, g.room)
 	if errors.Is(err, client.ErrNotFound) { // it has been taken in just now
 		return fmt.Errorf("%w: %w", client.ErrUnavailable, err)
 	}

@@ -3,7 +3,8 @@
 // Command soak grows and shrinks clusters of real processes under load, while faults that are drawn from a seed befall them,
 // and reads every acknowledged write back from each replica. Meanwhile users come and go, speak, append and follow in rooms that they are put
 // into and out of at random, and everything that reaches them is judged by what they may have; others do so by the client library, of which
-// acknowledged messages may not be lost, and which may give a follower nothing twice, too late or not at all.
+// acknowledged messages may not be lost, and which may give who follows or reads page by page nothing twice, too late or not at all. In a room
+// that keeps nothing all is heard and each request answered, once, as long as nothing befalls the cluster.
 //
 // The last line of its output is
 //

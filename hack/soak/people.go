@@ -58,7 +58,7 @@ func (s *soak) gather(ctx context.Context) error {
 	if err := s.crowd.Verify(ctx); err != nil {
 		return err
 	}
-	s.library, err = s.openLibrary(ctx)
+	s.library, err = s.openLibrary(ctx, bounds)
 	return err
 }
 
@@ -85,10 +85,8 @@ func (s *soak) calm(ctx context.Context) error {
 		return err
 	}
 	defer s.ledger.Fault()() // the gaps of writers are judged in the steps, and this is none
-	if err := s.crowd.Calm(ctx, calmTime); err != nil {
-		return err
-	}
-	return s.pleased()
+	err = s.library.parlour.calm(ctx, s, func() error { return s.crowd.Calm(ctx, calmTime) })
+	return errors.Join(err, s.pleased())
 }
 
 // gauge finds a figure in what a node tells of itself.

@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 
 	"github.com/unibus/unibus/api/client"
+	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
 // reader follows the room of the library from its first message on.
 type reader struct {
 	*guest
 	stays bool // in one connection
+	pages bool // reads the history instead of following
 
 	mu     sync.Mutex
 	last   uint64                        // sequence of the newest
@@ -24,11 +27,39 @@ type reader struct {
 	newest map[*scribe]uint64            // number
 }
 
-func (r *reader) follow(ctx context.Context, room *client.Room) error {
+func (r *reader) read(ctx context.Context, room *client.Room) error {
 	r.mu.Lock()
-	from := client.FromSequence(r.last + 1)
+	from := r.last + 1
 	r.mu.Unlock()
-	s, err := room.Subscribe(ctx, from)
+	if r.pages {
+		return r.leaf(ctx, room, from)
+	}
+	return r.follow(ctx, room, from)
+}
+
+// leaf reads page after page, each from where the one before says that the next begins.
+func (r *reader) leaf(ctx context.Context, room *client.Room, from uint64) error {
+	for !r.move.Load() {
+		page, end, err := room.History(ctx, v1.HistoryRequest{From: from, Limit: 1 + rand.IntN(100)})
+		if err != nil {
+			return err
+		}
+		for _, m := range page {
+			r.take(m)
+		}
+		if n := len(page); n > 0 && end.Next <= page[n-1].Sequence {
+			r.wrong("%s is told that the page after %d begins at %d", r.name, page[n-1].Sequence, end.Next)
+			return nil
+		}
+		if from = max(from, end.Next); !end.More && !sleep(ctx, retryPause) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (r *reader) follow(ctx context.Context, room *client.Room, from uint64) error {
+	s, err := room.Subscribe(ctx, client.FromSequence(from))
 	if err != nil {
 		return err
 	}
@@ -119,5 +150,5 @@ func (l *library) verify(ctx context.Context, s *soak) error {
 		}
 	}
 	s.say("  library: %d messages acknowledged, %d lost, %d duplicated", l.findings().Kept, l.findings().Lost, l.findings().Duplicated)
-	return err
+	return errors.Join(err, l.parlour.verify(ctx, s))
 }
