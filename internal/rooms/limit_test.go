@@ -198,7 +198,7 @@ func TestLostRequestsAreCounted(t *testing.T) {
 		ask()
 	}
 	var lost uint64
-	if !natstest.Until(5*time.Second, func() bool { lost = b.services[0].Counts().Requests["append"][OutcomeLost]; return lost == 100 }) {
+	if !natstest.Until(natstest.Patience, func() bool { lost = b.services[0].Counts().Requests["append"][OutcomeLost]; return lost == 100 }) {
 		t.Errorf("%d requests were lost, want 100", lost)
 	}
 }

@@ -3,7 +3,6 @@
 package rooms
 
 import (
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -196,30 +195,22 @@ func TestLeavingWaitsForTheHandler(t *testing.T) {
 	<-left
 }
 
-// A request that waits holds a request's few bytes, whatever came with it, and one that is too long does not wait.
+// A request that waits holds a request's few bytes, not the message that it came in, and one that is too long does not wait.
 func TestWhatWaitsIsShort(t *testing.T) {
-	const readers = 2 // one of them for other classes
-	b := newBus(t, 1, smallClass(), func(c *Config) { c.Readers, c.ReadTimeout = readers, time.Hour })
-	room, r := b.stuck(), b.services[0].reads
-	c := b.client(alice)
-	m := nats.NewMsg(v1.HistorySubject(alice, room))
-	m.Reply, m.Data = c.NewInbox(), []byte("{}")
-	m.Header.Set("App-Long", strings.Repeat("x", 64<<10))
-	for range readers {
-		if err := c.PublishMsg(m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.within("one that waits", func() bool { return r.len() == readers })
-	r.mu.Lock()
-	if n := cap(r.queue[0].body); len(r.queue) != 1 || n > mostBody {
-		t.Errorf("%d wait, and the first holds %d bytes", len(r.queue), n)
-	}
-	r.mu.Unlock()
-	_, end, err := c.tryHistory(room, make([]byte, mostBody+1))
+	b := newBus(t, 1, smallClass(), nil)
+	s, err := New(b.services[0].cfg) // nobody reads
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
-	expectCode(t, end.Error, v1.CodeMalformed)
-	b.js.Conn().Close() // the readers are told at once that nobody answers
+	m := &nats.Msg{Subject: v1.HistorySubject(alice, red), Reply: v1.InboxPrefix(alice) + ".1", Data: []byte("{}")}
+	s.queueHistory(m)
+	copy(m.Data, "xx")
+	if q, _ := s.reads.next(); string(q.body) != "{}" {
+		t.Error("the whole message is held")
+	}
+	m.Data = make([]byte, mostBody+1)
+	s.queueHistory(m)
+	if n := s.Counts().Requests["history"][v1.CodeMalformed]; n != 1 || s.reads.len() != 1 {
+		t.Errorf("%d requests that were too long were refused, and %d wait", n, s.reads.len()-1)
+	}
 }
