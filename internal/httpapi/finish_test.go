@@ -83,6 +83,41 @@ func TestAStopFinishesChanges(t *testing.T) {
 	(<-answer).expect(t, 201, "")
 }
 
+// held is Rooms that keep a message once they are let.
+type held struct {
+	Rooms
+	sent, let chan struct{}
+}
+
+func (h held) Append(ctx context.Context, _, _ string, _ map[string][]string, _ []byte) (v1.AppendAnswer, error) {
+	close(h.sent)
+	select {
+	case <-ctx.Done():
+		return v1.AppendAnswer{}, ctx.Err()
+	case <-h.let:
+		return v1.AppendAnswer{Sequence: 1}, nil
+	}
+}
+
+// A planned stop lets a message be kept that is on its way, and its sender be told.
+func TestAStopLetsMessagesBeKept(t *testing.T) {
+	b := newBus(t, func(c *Config) { c.Limits.RequestTimeout = natstest.Patience })
+	b.class("kept")
+	root := b.user("root", true)
+	b.room("red", "kept", map[*user]v1.Role{root: v1.RoleMember})
+	back, rooms := *b.api.backend.Load(), held{sent: make(chan struct{}), let: make(chan struct{})}
+	back.Rooms = rooms
+	b.api.backend.Store(&back)
+	answer := make(chan result, 1)
+	go func() { answer <- root.do("POST", redMessages, "hello") }()
+	<-rooms.sent
+	finished := b.finish()
+	natstest.Within(t, natstest.Patience, "nothing is taken any more", func() bool { return root.do("GET", v1.PathRooms, nil).status == 503 })
+	close(rooms.let)
+	<-finished
+	(<-answer).expect(t, 201, "")
+}
+
 // A planned stop writes what the audit lacks, if it can be written by then.
 func TestAStopWritesWhatTheAuditLacks(t *testing.T) {
 	b := newBus(t, nil)
