@@ -17,10 +17,10 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/mod/modfile"
 
+	"github.com/unibus/unibus/hack/devcluster/internal/lock"
 	"github.com/unibus/unibus/hack/devcluster/internal/progress"
 )
 
@@ -102,33 +102,34 @@ func (b *Builder) Build(ctx context.Context, only ...string) (Tools, error) {
 }
 
 // once builds a step into dir, unless another process does so first.
-func (b *Builder) once(ctx context.Context, s step, dir string) error {
-	lock, err := os.OpenFile(filepath.Join(b.Cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+func (b *Builder) once(ctx context.Context, s step, dir string) (err error) {
+	done := b.Progress.Step(s.name, "build; it takes "+s.took+" the first time on 2 cores")
+	defer func() { done(err) }()
+	release, err := lock.Take(ctx, filepath.Join(b.Cache, "lock"), func() {
+		b.Progress.Line(s.name, "waits for another devcluster command that builds")
+	})
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	done := b.Progress.Step(s.name, "build; it takes "+s.took+" the first time on 2 cores")
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
+	defer release()
 	if _, err := os.Stat(dir); err == nil {
-		done(nil)
 		return nil
 	}
-	making := filepath.Join(b.Cache, ".making-"+s.name)
-	err = errors.Join(os.RemoveAll(making), os.MkdirAll(making, 0o755))
-	if err == nil {
-		err = b.make(ctx, s, making)
+	// What an interrupted build leaves goes with the next one, as it has these names too.
+	making, source := filepath.Join(b.Cache, ".making"), filepath.Join(b.Cache, ".source")
+	clean := func() error { return errors.Join(os.RemoveAll(making), os.RemoveAll(source)) }
+	if err := errors.Join(clean(), os.Mkdir(making, 0o755)); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(making, dir)
+	defer func() { err = errors.Join(err, clean()) }()
+	if err := b.make(ctx, s, source, making); err != nil {
+		return err
 	}
-	done(err)
-	return err
+	return os.Rename(making, dir)
 }
 
-func (b *Builder) make(ctx context.Context, s step, dir string) error {
+// make builds a step into dir. The folder source is its own.
+func (b *Builder) make(ctx context.Context, s step, source, dir string) error {
 	ldflags := "-s -w"
 	args := []string{"-v", "-trimpath"}
 	if s.tags != "" {
@@ -151,11 +152,6 @@ func (b *Builder) make(ctx context.Context, s step, dir string) error {
 	if err != nil {
 		return err
 	}
-	source, err := os.MkdirTemp(b.Cache, ".source-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(source)
 	if err := os.CopyFS(source, b.Source); err != nil {
 		return err
 	}

@@ -28,7 +28,10 @@ func (c *Cluster) Down(ctx context.Context) error {
 	}
 	defer release()
 	return c.step("down", "end processes, remove the cluster's folder", func() error {
-		return errors.Join(c.remove(ctx), os.RemoveAll(c.last()))
+		if err := errors.Join(c.remove(ctx), os.RemoveAll(c.last())); err != nil {
+			return err
+		}
+		return os.Remove(c.lock)
 	})
 }
 

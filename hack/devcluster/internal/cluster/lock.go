@@ -5,42 +5,24 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"syscall"
 
-	"github.com/unibus/unibus/hack/devcluster/internal/poll"
+	"github.com/unibus/unibus/hack/devcluster/internal/lock"
 )
 
-// hold takes the cluster for one command, as it is then: others that change it wait. The lock ends with the process,
-// however it ends.
+// hold takes the cluster for one command, as it is then: others that change it wait.
 func (c *Cluster) hold(ctx context.Context) (release func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(c.lock), 0o755); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(c.lock, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	said := false
-	err = poll.Until(ctx, func() error {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err != nil && !said {
-			said = true
-			c.Progress.Line(c.Name, "waits for another devcluster command that changes this cluster")
-		}
-		return err
+	release, err = lock.Take(ctx, c.lock, func() {
+		c.Progress.Line(c.Name, "waits for another devcluster command that changes this cluster")
 	})
 	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("cluster %q is being changed by another command: %w", c.Name, err)
+		return nil, fmt.Errorf("take cluster %q for this command: %w", c.Name, err)
 	}
 	// Whoever had it until now may have changed it.
 	now, err := Open(c.cache(), c.Name)
 	if err != nil {
-		file.Close()
+		release()
 		return nil, err
 	}
 	c.Config = now.Config
-	return func() { file.Close() }, nil
+	return release, nil
 }

@@ -32,13 +32,21 @@ type app struct {
 
 // Main runs the command that the program was called with. What a cluster is built from is in source.
 func Main(source fs.FS) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	err := newRoot(source).ExecuteContext(ctx)
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w (what has been built stays; up goes on or begins anew; down removes what there is)", err)
 	}
 	return err
+}
+
+// interruptible returns what ends with the first Ctrl-C, so that a command leaves things in order. The second one ends the
+// program as it is, if that takes too long.
+func interruptible() (ctx context.Context, stop context.CancelFunc) {
+	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func newRoot(source fs.FS) *cobra.Command {
