@@ -4,7 +4,9 @@ package front
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -18,7 +20,7 @@ const (
 	None   Mode = "none"   // ends the fault of the account; without an account, all faults
 	Slow   Mode = "slow"   // each request and each batch of watch events comes Latency later
 	Reject Mode = "reject" // each new request is answered with Status; open watches go on
-	Down   Mode = "down"   // each request, open watches too, ends without an answer
+	Down   Mode = "down"   // each connection with a request, open watches too, breaks off without an answer
 )
 
 // Fault is what is wrong with the API server for a time, as one ServiceAccount sees it.
@@ -71,6 +73,23 @@ type active struct {
 type request struct {
 	account string
 	cancel  context.CancelFunc
+	line    *line
+}
+
+// line is a connection, with the accounts that have sent requests by it: of HTTP/2, clients of several may share it.
+type line struct {
+	conn     net.Conn
+	accounts map[string]struct{}
+}
+
+type lineKey struct{}
+
+// withLine tells requests by which connection they came; it is for http.Server.ConnContext.
+func withLine(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn() // what is dead says no goodbye
+	}
+	return context.WithValue(ctx, lineKey{}, &line{conn, map[string]struct{}{}})
 }
 
 func newFaults(now func() time.Time) *faults {
@@ -97,7 +116,7 @@ func (f *faults) set(fault Fault) error {
 	if fault.Mode == Down {
 		for r := range f.open {
 			if fault.ServiceAccount == "" || r.account == fault.ServiceAccount {
-				r.cancel()
+				r.breakOff(fault)
 			}
 		}
 	}
@@ -108,6 +127,10 @@ func (f *faults) set(fault Fault) error {
 func (f *faults) of(account string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.find(account)
+}
+
+func (f *faults) find(account string) Fault {
 	for _, who := range []string{account, ""} {
 		if a, ok := f.active[who]; ok && f.now().Before(a.until) {
 			return a.Fault
@@ -116,14 +139,27 @@ func (f *faults) of(account string) Fault {
 	return Fault{Mode: None}
 }
 
-// enter counts a request as open until leave is called. Whoever asks for its fault after that misses no Down.
-func (f *faults) enter(ctx context.Context, account string) (open context.Context, leave func()) {
+// breakOff ends a request that a fault hits, with its connection: a client of HTTP/2 would keep that, and not see its server
+// go. Where the fault spares others that share the connection, only the request ends. The lock is held.
+func (r *request) breakOff(fault Fault) {
+	r.cancel()
+	if fault.ServiceAccount == "" || len(r.line.accounts) == 1 {
+		r.line.conn.Close()
+	}
+}
+
+// enter counts a request as open until leave is called, and returns the fault that it meets. It misses no Down.
+func (f *faults) enter(ctx context.Context, account string) (open context.Context, met Fault, leave func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &request{account, cancel}
+	r := &request{account, cancel, ctx.Value(lineKey{}).(*line)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	r.line.accounts[account] = struct{}{}
 	f.open[r] = struct{}{}
-	return ctx, func() {
+	if met = f.find(account); met.Mode == Down {
+		r.breakOff(met)
+	}
+	return ctx, met, func() {
 		cancel()
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -3,8 +3,8 @@
 package front
 
 import (
-	"context"
 	"encoding/base64"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -90,9 +90,13 @@ func TestFaultsThatMakeNoSense(t *testing.T) {
 
 func TestDownEndsWhatIsOpen(t *testing.T) {
 	f := newFaults(time.Now)
-	hit, leave := f.enter(t.Context(), "a/b")
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	shared := withLine(t.Context(), near)
+	hit, _, leave := f.enter(shared, "a/b")
 	defer leave()
-	spared, leave := f.enter(t.Context(), "c/d")
+	spared, _, leave := f.enter(shared, "c/d")
 	defer leave()
 	if err := f.set(Fault{ServiceAccount: "a/b", Mode: Down, For: time.Minute}); err != nil {
 		t.Fatal(err)
@@ -106,8 +110,11 @@ func TestDownEndsWhatIsOpen(t *testing.T) {
 	if spared.Err() == nil {
 		t.Error("an outage for all spares one")
 	}
-	_, leave = f.enter(context.Background(), "e/f")
-	leave()
+	if _, met, leave := f.enter(shared, "e/f"); met.Mode != Down {
+		t.Errorf("a request meets %+v", met)
+	} else {
+		leave()
+	}
 	if len(f.open) != 2 {
 		t.Errorf("%d requests are open, want the 2 that nobody left", len(f.open))
 	}

@@ -64,7 +64,7 @@ func serve(ctx context.Context, o Options, listener net.Listener) error {
 	faults := newFaults(time.Now)
 	quiet := slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug) // handshakes that break off are nobody's fault
 	front := &http.Server{Handler: newProxy(upstream, roots, faults, o.Log), ErrorLog: quiet, ReadHeaderTimeout: time.Minute,
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+		ConnContext: withLine, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	door := &http.Server{Handler: controlHandler(faults, o.Log), ErrorLog: quiet, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 2)
 	go func() { ended <- front.ServeTLS(listener, o.CertFile, o.KeyFile) }()

@@ -43,12 +43,11 @@ func newProxy(upstream *url.URL, roots *x509.CertPool, f *faults, log *slog.Logg
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	account := accountOf(r.Header)
-	ctx, leave := p.faults.enter(r.Context(), account)
+	ctx, fault, leave := p.faults.enter(r.Context(), account)
 	defer leave()
-	switch fault := p.faults.of(account); fault.Mode {
+	switch fault.Mode {
 	case Down:
-		// Closes a connection of HTTP/1, and resets the stream in one of HTTP/2: other accounts of that client are spared.
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // answers nothing
 	case Reject:
 		reject(w, fault.Status)
 		return

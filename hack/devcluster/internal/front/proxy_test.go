@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func mustBench(t *testing.T, http2 bool) *bench {
 	roots := x509.NewCertPool()
 	roots.AddCert(upstream.Certificate())
 	b.front = httptest.NewUnstartedServer(newProxy(address, roots, b.faults, slog.New(slog.DiscardHandler)))
-	b.front.EnableHTTP2 = http2
+	b.front.EnableHTTP2, b.front.Config.ConnContext = http2, withLine
 	b.front.StartTLS()
 	t.Cleanup(b.front.Close)
 	b.client = b.front.Client()
@@ -183,6 +184,31 @@ func TestDown(t *testing.T) {
 		b.expectAnswer(t, spared)
 		b.mustSet(t, Fault{ServiceAccount: hit, Mode: None})
 		b.expectAnswer(t, hit)
+	})
+}
+
+// A client of HTTP/2 keeps its connection for as long as it can: it loses it as it would that of a server that died.
+func TestDownBreaksConnections(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, b *bench) {
+		for what, fault := range map[string]Fault{"its": {ServiceAccount: hit}, "everybody's": {}} {
+			fault.Mode, fault.For = Down, time.Hour
+			b.expectAnswer(t, hit)
+			b.mustSet(t, fault)
+			if response, err := b.get(t.Context(), hit, "/api/v1/pods"); err == nil {
+				t.Errorf("answered with %d", response.StatusCode)
+			}
+			b.mustSet(t, Fault{Mode: None})
+			again := false
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { again = c.Reused }})
+			response, err := b.get(ctx, hit, "/api/v1/pods")
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if again {
+				t.Errorf("the connection outlived %s fault", what)
+			}
+		}
 	})
 }
 
