@@ -37,6 +37,9 @@ func TestKey(t *testing.T) {
 	if again := mustKey(t, s, "go1", source(main)); again != was {
 		t.Error("the same has another key")
 	}
+	if again := mustKey(t, step{name: "pause", source: "pause", took: "long"}, "go1", source(main)); again != was {
+		t.Error("what is said of a step is in its key")
+	}
 	changed := map[string]string{
 		"source":   mustKey(t, s, "go1", source(main+"\n")),
 		"compiler": mustKey(t, s, "go2", source(main)),

@@ -11,6 +11,7 @@ import (
 
 // key is a hash of all that a step is made of.
 func (b *Builder) key(s step, compiler string) (string, error) {
+	s.took = "" // words
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s %+v\n", compiler, s)
 	if s.source != "" {

@@ -14,7 +14,7 @@ const (
 // step is one thing that is built, into a folder of its own.
 type step struct {
 	name string
-	// took is what a first build took on two cores, for who waits.
+	// took is about what a first build takes, for who waits.
 	took string
 	// packages are installed with `go install`, as module@version.
 	packages []string
@@ -29,11 +29,11 @@ type step struct {
 
 var steps = []step{
 	{
-		name: "components", source: "components", took: "6 to 9 minutes",
+		name: "components", source: "components", took: "many minutes",
 		aliases: []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
 			"kubectl", "coredns", "cert-manager"},
 	},
-	{name: "containerd", took: "1 minute", packages: []string{
+	{name: "containerd", took: "1 to 2 minutes", packages: []string{
 		"github.com/containerd/containerd/v2/cmd/containerd@" + containerdVersion,
 		"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@" + containerdVersion,
 		"github.com/containerd/containerd/v2/cmd/ctr@" + containerdVersion,
@@ -46,5 +46,5 @@ var steps = []step{
 		"github.com/containernetworking/plugins/plugins/meta/portmap@" + cniVersion,
 	}},
 	{name: "pause", source: "pause", took: "2 seconds"},
-	{name: "helm", took: "2 minutes", packages: []string{"helm.sh/helm/v4/cmd/helm@" + helmVersion}},
+	{name: "helm", took: "2 to 4 minutes", packages: []string{"helm.sh/helm/v4/cmd/helm@" + helmVersion}},
 }

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -50,7 +51,8 @@ func (c *Cluster) apply(ctx context.Context) error {
 			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 			c.Progress.Detail("parts", err.Error)
 		}
-		return err
+		// It ends if another has taken its port.
+		return cmp.Or(c.dead(room, "forward"), err)
 	})
 	if err != nil {
 		return fmt.Errorf("apply what every cluster has: %w", err)
