@@ -101,68 +101,52 @@ func (f fleet) expectBack(node string) {
 	})
 }
 
-func TestNodeStop(t *testing.T) {
-	f := newFleet(t)
-	a, b := f.nodes[0], f.nodes[1]
-	mustFault(t, "stop", b)
-	t.Cleanup(func() { mustFault(t, "start", b) })
-	f.expectSilence(a, b)
-	awaitReadiness(t, b, corev1.ConditionUnknown) // nobody says that it is not: kubelet is gone
-	mustFault(t, "start", b)
-	awaitReadiness(t, b, corev1.ConditionTrue)
-	f.expectBack(b)
-	f.awaitAnswer(a, b)
-}
-
-func TestNodeKill(t *testing.T) {
-	f := newFleet(t)
-	a, b, c := f.nodes[0], f.nodes[1], f.nodes[2]
-	mustFault(t, "kill9", c)
-	t.Cleanup(func() { mustFault(t, "start", c) })
-	f.expectSilence(a, c)
-	f.awaitAnswer(a, b)
-	mustFault(t, "start", c)
-	awaitReadiness(t, c, corev1.ConditionTrue)
-	f.expectBack(c)
-	f.awaitAnswer(a, c)
-}
-
-func TestNodeCut(t *testing.T) {
-	f := newFleet(t)
-	a, b, c := f.nodes[0], f.nodes[1], f.nodes[2]
-	t.Cleanup(func() { mustFault(t, "heal", a) })
-	mustFault(t, "cut", a, "--from", number(b)) // the control plane still reaches all three
-	f.expectSilence(a, b)
-	f.expectSilence(b, a)
-	f.awaitAnswer(a, c)
-	f.awaitAnswer(b, c)
-	mustFault(t, "heal", a)
-	f.awaitAnswer(a, b)
-	f.awaitAnswer(b, a)
-
-	mustFault(t, "cut", a)
-	f.expectSilence(b, a)
-	f.expectSilence(c, a)
-	f.awaitAnswer(b, c)
-	awaitReadiness(t, a, corev1.ConditionUnknown)
-	mustFault(t, "heal", a)
-	awaitReadiness(t, a, corev1.ConditionTrue)
-	f.awaitAnswer(b, a)
-	f.awaitAnswer(a, b)
-	f.expectUntouched(a)
-}
-
-func TestNodePause(t *testing.T) {
-	f := newFleet(t)
-	a, b, c := f.nodes[0], f.nodes[1], f.nodes[2]
-	mustFault(t, "pause", b)
-	t.Cleanup(func() { mustFault(t, "resume", b) })
-	f.expectSilence(a, b)
-	f.awaitAnswer(a, c)
-	mustFault(t, "resume", b)
-	f.awaitAnswer(a, b)
-	awaitReadiness(t, b, corev1.ConditionTrue)
-	f.expectUntouched(b)
+// TestNodeFaults disturbs the second of three nodes; numbers count from 0. What the fault silences answers again when it
+// is mended, and no other traffic is hit.
+func TestNodeFaults(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fault  []string
+		mend   string
+		silent [][2]int // who does not hear whom
+		hears  [][2]int
+		lost   bool // the cluster takes the node for lost
+		ends   bool // its pod ends, and is started again
+	}{
+		{"stop", []string{"stop"}, "start", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, true, true},
+		{"kill9", []string{"kill9"}, "start", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, false, true},
+		{"cut", []string{"cut"}, "heal", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, true, false},
+		// The control plane still reaches all three.
+		{"cut from one", []string{"cut", "--from", "1"}, "heal", [][2]int{{0, 1}, {1, 0}}, [][2]int{{0, 2}, {1, 2}, {2, 1}}, false, false},
+		{"pause", []string{"pause"}, "resume", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFleet(t)
+			hit := f.nodes[1]
+			mustFault(t, c.fault[0], hit, c.fault[1:]...)
+			t.Cleanup(func() { mustFault(t, c.mend, hit) })
+			for _, pair := range c.silent {
+				f.expectSilence(f.nodes[pair[0]], f.nodes[pair[1]])
+			}
+			for _, pair := range c.hears {
+				f.awaitAnswer(f.nodes[pair[0]], f.nodes[pair[1]])
+			}
+			if c.lost {
+				awaitReadiness(t, hit, corev1.ConditionUnknown) // nobody says that it is not: kubelet is not heard
+			}
+			mustFault(t, c.mend, hit)
+			awaitReadiness(t, hit, corev1.ConditionTrue)
+			if c.ends {
+				f.expectBack(hit)
+			}
+			for _, pair := range c.silent {
+				f.awaitAnswer(f.nodes[pair[0]], f.nodes[pair[1]])
+			}
+			if !c.ends {
+				f.expectUntouched(hit)
+			}
+		})
+	}
 }
 
 // expectUntouched wants the container that was there before the fault.
