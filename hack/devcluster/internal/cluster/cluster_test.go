@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/build"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
@@ -49,15 +51,29 @@ func TestOpenHalfMade(t *testing.T) {
 	}
 }
 
-func TestMountsBelow(t *testing.T) {
-	info := `22 1 254:0 / / rw - ext4 /dev/vda rw
-40 22 0:50 / /cache/run/a/volumes/v1 rw - xfs /dev/loop0 rw
-41 22 0:51 / /cache/run/ab rw - tmpfs tmpfs rw
-42 40 0:52 / /cache/run/a/volumes/v1/x rw - tmpfs tmpfs rw
-`
-	want := []string{"/cache/run/a/volumes/v1", "/cache/run/a/volumes/v1/x"}
-	if diff := cmp.Diff(want, mountsBelow(info, "/cache/run/a")); diff != "" {
-		t.Error(diff)
+// What is mounted in the cluster's folder goes, whatever its name; its neighbour's stays.
+func TestUnmountBelow(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root mounts")
+	}
+	dir := t.TempDir()
+	inner, neighbour := filepath.Join(dir, "a", "with space"), filepath.Join(dir, "ab")
+	mount := func(at string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(at, 0o755), unix.Mount("tmpfs", at, "tmpfs", 0, "")); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
+	}
+	mount(neighbour)
+	mount(inner)
+	mount(filepath.Join(inner, "deeper"))
+	if err := unmountBelow(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	left, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil || len(left) != 1 || left[0].Mountpoint != neighbour {
+		t.Errorf("got %v, %v: want what is mounted at %s", left, err, neighbour)
 	}
 }
 

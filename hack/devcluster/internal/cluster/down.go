@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/machine"
@@ -102,24 +102,14 @@ func (c *Cluster) kill(ctx context.Context) error {
 
 // unmountBelow unmounts what is mounted at or below dir, the innermost first.
 func unmountBelow(dir string) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return err
 	}
-	for _, at := range slices.Backward(mountsBelow(string(text), dir)) {
-		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", at, err)
+	for _, m := range slices.Backward(mounts) {
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", m.Mountpoint, err)
 		}
 	}
 	return nil
-}
-
-func mountsBelow(mountinfo, dir string) []string {
-	var all []string
-	for line := range strings.Lines(mountinfo) {
-		if f := strings.Fields(line); len(f) > 4 && (f[4] == dir || strings.HasPrefix(f[4], dir+"/")) {
-			all = append(all, f[4])
-		}
-	}
-	return all
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,28 +25,26 @@ type hierarchy struct {
 }
 
 func hierarchies() ([]hierarchy, error) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, err
 	}
-	all := parseHierarchies(string(text))
+	all := hierarchiesOf(mounts)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no cgroups are mounted below %s: mount them as your distribution does", cgroups)
 	}
 	return all, nil
 }
 
-func parseHierarchies(mountinfo string) []hierarchy {
+func hierarchiesOf(mounts []*mountinfo.Info) []hierarchy {
 	var all []hierarchy
-	for line := range strings.Lines(mountinfo) {
-		left, right, _ := strings.Cut(line, " - ")
-		l, r := strings.Fields(left), strings.Fields(right)
-		if len(l) < 5 || len(r) < 3 || r[0] != "cgroup" && r[0] != "cgroup2" || !strings.HasPrefix(l[4], cgroups) {
+	for _, m := range mounts {
+		if m.FSType != "cgroup" && m.FSType != "cgroup2" || !strings.HasPrefix(m.Mountpoint, cgroups) {
 			continue
 		}
-		h := hierarchy{path: l[4], kind: r[0]}
+		h := hierarchy{path: m.Mountpoint, kind: m.FSType}
 		if h.kind == "cgroup" {
-			h.options = strings.Join(slices.DeleteFunc(strings.Split(r[2], ","), func(o string) bool {
+			h.options = strings.Join(slices.DeleteFunc(strings.Split(m.VFSOptions, ","), func(o string) bool {
 				return slices.Contains([]string{"rw", "ro", "xattr", "clone_children"}, o) || strings.HasPrefix(o, "release_agent=")
 			}), ",")
 		}

@@ -3,9 +3,11 @@
 package machine
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
 )
 
 // What is killed is found by its folder and cgroup: another cluster, whose name begins alike, must not be found.
@@ -54,12 +56,21 @@ func TestHierarchies(t *testing.T) {
 		{"/sys/fs/cgroup/systemd", "cgroup", "name=systemd"},
 		{"/sys/fs/cgroup/unified", "cgroup2", ""},
 	}
-	if diff := cmp.Diff(want, parseHierarchies(v1), cmp.AllowUnexported(hierarchy{})); diff != "" {
+	if diff := cmp.Diff(want, mustHierarchies(t, v1), cmp.AllowUnexported(hierarchy{})); diff != "" {
 		t.Error(diff)
 	}
 	v2 := "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 	want = []hierarchy{{"/sys/fs/cgroup", "cgroup2", ""}}
-	if diff := cmp.Diff(want, parseHierarchies(v2), cmp.AllowUnexported(hierarchy{})); diff != "" {
+	if diff := cmp.Diff(want, mustHierarchies(t, v2), cmp.AllowUnexported(hierarchy{})); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func mustHierarchies(t *testing.T, text string) []hierarchy {
+	t.Helper()
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hierarchiesOf(mounts)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 // How long the kernel may take to let go of a device after its last mount.
@@ -29,15 +31,16 @@ func Clean(dir string) error {
 	if err != nil {
 		return err
 	}
-	mounts, err := readMounts()
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return err
 	}
 	var failed error
 	for _, m := range slices.Backward(mounts) { // what was mounted last may be upon what was mounted first
-		ours := slices.ContainsFunc(loops, func(l loop) bool { return l.number == m.number })
-		if ours || below(dir, m.target) {
-			failed = errors.Join(failed, unmount(m.target))
+		number := fmt.Sprintf("%d:%d", m.Major, m.Minor)
+		ours := slices.ContainsFunc(loops, func(l loop) bool { return l.number == number })
+		if ours || below(dir, m.Mountpoint) {
+			failed = errors.Join(failed, unmount(m.Mountpoint))
 		}
 	}
 	return errors.Join(failed, detach(dir))
@@ -79,37 +82,6 @@ func unmount(target string) error {
 	}
 	return nil
 }
-
-// mount is a line of mountinfo.
-type mount struct {
-	number string // major:minor of the device
-	target string
-	source string
-}
-
-func readMounts() ([]mount, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("read mounts: %w", err)
-	}
-	return parseMounts(string(data)), nil
-}
-
-// parseMounts takes lines as proc(5) describes: six fields, some optional ones, a dash, and file system, source and options.
-func parseMounts(text string) []mount {
-	var mounts []mount
-	for line := range strings.Lines(text) {
-		before, after, found := strings.Cut(line, " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
-		if !found || len(left) < 6 || len(right) < 2 {
-			continue
-		}
-		mounts = append(mounts, mount{number: left[2], target: unescape.Replace(left[4]), source: unescape.Replace(right[1])})
-	}
-	return mounts
-}
-
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // loop is a loop device that has a file.
 type loop struct {

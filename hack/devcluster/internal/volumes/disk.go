@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 const (
@@ -95,7 +97,7 @@ func (d disks) grow(ctx context.Context, name string) error {
 	if at == nil {
 		return fmt.Errorf("volume %s: it was unmounted from %s", name, d.folder(name))
 	}
-	if err := run(ctx, "losetup", "--set-capacity", at.source); err != nil {
+	if err := run(ctx, "losetup", "--set-capacity", at.Source); err != nil {
 		return fmt.Errorf("enlarge volume %s: %w", name, err)
 	}
 	if err := run(ctx, "xfs_growfs", "-d", d.folder(name)); err != nil {
@@ -111,7 +113,7 @@ func (d disks) remove(name string) error {
 		return err
 	}
 	if at != nil {
-		if err := unmount(at.target); err != nil {
+		if err := unmount(at.Mountpoint); err != nil {
 			return err
 		}
 	}
@@ -127,17 +129,12 @@ func remove(path string) error {
 }
 
 // mounted is nil when the volume is not mounted.
-func (d disks) mounted(name string) (*mount, error) {
-	mounts, err := readMounts()
-	if err != nil {
+func (d disks) mounted(name string) (*mountinfo.Info, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(d.folder(name)))
+	if err != nil || len(mounts) == 0 {
 		return nil, err
 	}
-	for _, m := range mounts {
-		if m.target == d.folder(name) {
-			return &m, nil
-		}
-	}
-	return nil, nil
+	return mounts[0], nil
 }
 
 func run(ctx context.Context, program string, args ...string) error {
