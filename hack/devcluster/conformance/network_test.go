@@ -58,6 +58,31 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// Nothing enforces a policy; what one would stop can be asked.
+func TestNetworkPolicies(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	for _, name := range []string{"friend", "stranger", "server"} {
+		s.mustPod(name)
+	}
+	s.awaitReady("friend", "stranger", "server")
+	s.mustApply(`
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: friends-only}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}], ports: [{port: 8080}]}]
+`)
+	if got := mustDevcluster(t, "allows", s.name+"/friend", s.name+"/server", "8080"); got != "allowed\n" {
+		t.Errorf("got %q", got)
+	}
+	for from, port := range map[string]string{"friend": "80", "stranger": "8080"} {
+		_, err := devcluster("allows", s.name+"/"+from, s.name+"/server", port)
+		expectFailure(t, err, "denied by NetworkPolicy "+s.name+"/friends-only")
+	}
+}
+
 func mustNodeAddress(t *testing.T, name string) string {
 	t.Helper()
 	node, err := client.CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})

@@ -65,7 +65,7 @@ are. Run as root.`,
 		TraverseChildren: true,
 	}
 	root.PersistentFlags().StringVar(&a.name, "name", environment("DEVCLUSTER_NAME", "dev"), "which cluster (or DEVCLUSTER_NAME)")
-	root.AddCommand(a.build(), a.up(), a.down(), a.status(), a.logs(), a.load(), a.image(), a.node(), a.apiserver(),
+	root.AddCommand(a.build(), a.up(), a.down(), a.status(), a.logs(), a.load(), a.image(), a.node(), a.apiserver(), a.allows(),
 		a.pass("kubectl", "kubectl --kubeconfig"), a.pass("helm", "helm --kubeconfig"))
 	root.AddCommand(hidden()...)
 	return root

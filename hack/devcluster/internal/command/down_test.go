@@ -22,6 +22,7 @@ var (
 	kills   = flag.Int("kills", 6, "how often up is killed")
 )
 
+// name is that of the cluster; those of others begin alike.
 const name = "leaves"
 
 // traces returns all that a cluster could leave on the machine, a line each.
@@ -31,7 +32,8 @@ func traces(t *testing.T) []string {
 	for what, args := range map[string][]string{
 		"netns": {"ip", "netns"}, "link": {"ip", "-oneline", "link"}, "route": {"ip", "route", "show", "table", "all"},
 		"nft": {"nft", "list", "ruleset"}, "loop": {"losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"},
-		"cgroup": {"sh", "-c", "find /sys/fs/cgroup -maxdepth 3 -type d"},
+		// Below those of the first level there are those of others, that come and go.
+		"cgroup": {"sh", "-c", "find /sys/fs/cgroup -maxdepth 2 -type d"},
 		"file":   {"sh", "-c", "ls -d /run/* /run/*/* /var/lib/* /var/log/* 2>/dev/null || true"},
 		"folder": {"sh", "-c", "find /etc /opt /usr/libexec -maxdepth 4 2>/dev/null || true"},
 		// Others have files there that come and go.
@@ -53,12 +55,12 @@ func traces(t *testing.T) []string {
 	for line := range strings.Lines(string(mounts)) {
 		all = append(all, "mount: "+strings.TrimSpace(line))
 	}
-	return append(all, processes(t)...)
+	return append(all, processes(t, name)...)
 }
 
-// processes returns those that run a program of the cache, or that have the cluster's name in their arguments,
+// processes returns those that have the name of a cluster, or the beginning of it, in their program's path, arguments,
 // environment or cgroup: the machine has others that come and go.
-func processes(t *testing.T) []string {
+func processes(t *testing.T, name string) []string {
 	t.Helper()
 	dir, err := cache()
 	if err != nil {
@@ -79,7 +81,7 @@ func processes(t *testing.T) []string {
 			part, _ := os.ReadFile(filepath.Join("/proc", e.Name(), file))
 			text += " " + strings.ReplaceAll(string(part), "\x00", " ")
 		}
-		if strings.Contains(text, filepath.Join(dir, "run", name)+"/") || strings.Contains(text, "devcluster."+name) {
+		if strings.Contains(text, filepath.Join(dir, "run", name)) || strings.Contains(text, "devcluster."+name) {
 			all = append(all, "process: "+e.Name()+" "+exe)
 		}
 	}
@@ -109,17 +111,25 @@ func expectNoTrace(t *testing.T, before []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "run", name)); err == nil {
-		t.Error("the cluster's folder is left behind")
+	for _, where := range []string{".", "run"} {
+		if left, err := filepath.Glob(filepath.Join(dir, where, name+"*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
 	}
 }
 
 func devcluster(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	return on(t, name, args...)
+}
+
+// on returns a command for a cluster.
+func on(t *testing.T, cluster string, args ...string) *exec.Cmd {
+	t.Helper()
 	if *program == "" || os.Geteuid() != 0 {
 		t.Skip("it takes -devcluster PROGRAM, and root")
 	}
-	cmd := exec.Command(*program, append([]string{"--name", name}, args...)...)
+	cmd := exec.Command(*program, append([]string{"--name", cluster}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	return cmd
 }
