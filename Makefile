@@ -24,6 +24,9 @@ CLIENTS      := internal/e2e/testdata/clients
 
 # A module of its own. Its programs and tests are compiled alike, so that what they share is compiled once.
 DEVCLUSTER   := CGO_ENABLED=0 GOFLAGS='$(shell $(GO) env GOFLAGS) -trimpath'
+# The tests of a cluster that CI runs, and the name of that cluster.
+SHORT        := TestMemory|TestStatefulSet|TestCertificates|TestNodeFaults/kill9
+OWN          ?= conformance
 # All of that module but components, which links Kubernetes.
 OURS         := . ./pause $(patsubst hack/devcluster/%,./%/...,$(wildcard hack/devcluster/conformance hack/devcluster/internal))
 
@@ -148,6 +151,11 @@ test-devcluster: devcluster-build ## Test devcluster, and that its cluster is wh
 	$(DEVCLUSTER) $(GO) test -C hack/devcluster $(TESTFLAGS) ./internal/...
 	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/command -devcluster $(abspath bin/devcluster)
 	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v -parallel 8 $(TESTFLAGS) ./conformance $(if $(CLUSTER),-cluster $(CLUSTER))
+
+.PHONY: test-devcluster-short
+test-devcluster-short: devcluster-build ## The part of test-devcluster that CI runs: up, a StatefulSet, certificates, a fault, down (OWN=NAME; needs root)
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster ./internal/...
+	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
 
 .PHONY: envtest-assets
 envtest-assets: bin/devcluster ## Print the setting by which envtest finds etcd, kube-apiserver and kubectl

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ const (
 
 var (
 	given = flag.String("cluster", "", "name of a cluster of three nodes that is up, and stays; without it the test has its own")
+	own   = flag.String("own", "conformance", "name of its own cluster")
 
 	name    string // of the cluster
 	program string // devcluster
@@ -44,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-func run(m *testing.M) int {
+func run(m *testing.M) (code int) {
 	dir, err := os.MkdirTemp("", "conformance-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -52,8 +54,13 @@ func run(m *testing.M) int {
 		err = compile("..", program)
 	}
 	if err == nil && name == "" {
-		name = "conformance"
-		defer devcluster("down")
+		name = *own
+		defer func() {
+			if _, err := devcluster("down"); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}()
 		_, err = devcluster("up", "--nodes", "3", "--install")
 	}
 	if err == nil {
@@ -169,4 +176,18 @@ func mustNodes(t *testing.T) []string {
 		t.Fatalf("the cluster has the nodes %v: give one of three, devcluster up --nodes 3", names)
 	}
 	return names
+}
+
+// TestMemory is not parallel: little but the cluster runs.
+func TestMemory(t *testing.T) {
+	for line := range strings.Lines(mustDevcluster(t, "status")) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "memory" {
+			t.Log(line)
+			if mib, err := strconv.Atoi(f[1]); err != nil || mib < 100 || mib >= 2048 {
+				t.Errorf("the cluster takes %s MiB (%v), want less than 2 GiB", f[1], err)
+			}
+			return
+		}
+	}
+	t.Error("status tells no memory")
 }
