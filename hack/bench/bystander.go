@@ -43,7 +43,7 @@ func (p *program) stand(ctx context.Context, room string, speaker, listener pers
 	ctx, cancel := context.WithCancel(ctx)
 	s := &bystander{stop: cancel}
 	for i, who := range []person{speaker, listener} {
-		conns, err := p.await(ctx, who, at[i:i+1])
+		conns, err := p.await(ctx, who, at[i:i+1], comingBack...)
 		if err != nil {
 			s.leave()
 			return nil, err

@@ -43,8 +43,8 @@ func newPerson(number int) (person, error) {
 	return p, err
 }
 
-// handshake is how long a client waits for a connection: as the client library does.
-const handshake = 10 * time.Second
+// handshake is how long a client waits for a connection, as the client library does.
+const handshake = 5 * time.Second
 
 // options are those of a person's connections, beside those for TLS.
 func (p person) options() []nats.Option {
@@ -52,7 +52,13 @@ func (p person) options() []nats.Option {
 		nats.Timeout(handshake), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
 }
 
-// enter connects a person to one node, in a single attempt. The connection does not come back once it is lost.
+// comingBack is for who stays when a node sends everybody away, and has nothing sent later that could not be sent then.
+var comingBack = []nats.Option{nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.ReconnectBufSize(-1), func(o *nats.Options) error {
+	o.AllowReconnect = true
+	return nil
+}}
+
+// enter connects a person to one node, in a single attempt. The connection does not come back once it is lost, unless the options say so.
 func (p *program) enter(who person, n *node, opts ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect(n.url, append(append(who.options(), nats.Secure(p.shop.clientTLS()), nats.NoReconnect()), opts...)...)
 }

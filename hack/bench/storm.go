@@ -60,12 +60,15 @@ func (p *program) storms(ctx context.Context) ([]stormRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.stand(ctx, roomID(speaking), speaker, listener, b.nodes[1:])
-	if err != nil {
-		return nil, err
+	beside := func(part func(*bystander) (stormRow, error)) (stormRow, error) {
+		s, err := p.stand(ctx, roomID(speaking), speaker, listener, b.nodes[1:])
+		if err != nil {
+			return stormRow{}, err
+		}
+		defer s.leave()
+		return part(s)
 	}
-	defer s.leave()
-	back, err := p.comeBack(ctx, b, s)
+	back, err := beside(func(s *bystander) (stormRow, error) { return p.comeBack(ctx, b, s) })
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +79,7 @@ func (p *program) storms(ctx context.Context) ([]stormRow, error) {
 	if err := p.known(ctx, b, firstOfCrowd+p.users); err != nil {
 		return rows, err
 	}
-	slow, err := p.slowAndFlood(ctx, b, s, staller)
+	slow, err := beside(func(s *bystander) (stormRow, error) { return p.slowAndFlood(ctx, b, s, staller) })
 	if err != nil {
 		return rows, err
 	}

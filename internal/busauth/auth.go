@@ -36,6 +36,9 @@ type Config struct {
 	// does not know enough to admit anybody must not throw out whoever it hears something new of. It is asked like IsAuthorized, which
 	// it is if nil.
 	IsListed func(ed25519Hex string) bool
+	// IsReady says whether who is on the allowlist is known for sure. While it is not, who is not admitted is sent away without a word: told that
+	// its key is refused, a client of NATS would give up for good, as one that was removed should. It is asked like IsAuthorized; nil is always.
+	IsReady func() bool
 	// Grants are the subjects that the user may publish and subscribe to; all others are denied to it, in either direction. It is
 	// asked like IsAuthorized, of users that this admits. Nil, or empty lists, grant nothing.
 	Grants func(ed25519Hex string) (publish, subscribe []string)
@@ -49,6 +52,7 @@ type Authenticator struct {
 	operators    map[string]bool
 	isAuthorized func(string) bool
 	isListed     func(string) bool
+	isReady      func() bool
 	grants       func(string) (publish, subscribe []string)
 	log          *slog.Logger
 	bound        atomic.Pointer[bound]
@@ -64,7 +68,9 @@ func New(c Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authenticator{internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, isListed: c.IsListed, grants: c.Grants, log: c.Logger}
+	a := &Authenticator{
+		internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, isListed: c.IsListed, isReady: c.IsReady, grants: c.Grants, log: c.Logger,
+	}
 	for i, public := range c.Operators {
 		h, err := UserHex(public)
 		if err != nil {
@@ -77,6 +83,9 @@ func New(c Config) (*Authenticator, error) {
 	}
 	if a.isListed == nil {
 		a.isListed = a.isAuthorized
+	}
+	if a.isReady == nil {
+		a.isReady = func() bool { return true }
 	}
 	if a.grants == nil {
 		a.grants = func(string) (publish, subscribe []string) { return nil, nil }
@@ -105,6 +114,10 @@ func (a *Authenticator) Bind(s *server.Server) {
 // Check implements server.Authentication. It neither blocks nor dials.
 func (a *Authenticator) Check(c server.ClientAuthentication) bool {
 	why := a.check(c)
+	if why == refusedUnknown && !a.isReady() {
+		why = refusedNotReady
+		_ = a.bound.Load().server.DisconnectClientByID(c.GetID()) // it fails on who has gone by itself
+	}
 	a.counts.add(why)
 	if why != admitted {
 		a.log.Debug("connection refused", "reason", why.String(), "remote", remote(c))

@@ -3,23 +3,66 @@
 package busauth
 
 import (
+	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/natstest"
 )
+
+// shut starts a server that admits nobody while it is shut, as it does not know for sure who may enter.
+func (b *bus) shut(t *testing.T, shut *atomic.Bool) {
+	t.Helper()
+	b.auth = mustAuth(t, Config{Keys: b.keys, IsAuthorized: func(key string) bool { return !shut.Load() && b.has(key) }, IsListed: b.has,
+		IsReady: func() bool { return !shut.Load() }, Grants: b.grants})
+	b.srv = mustServer(t, b.auth, nil)
+}
+
+func expectSentAway(t *testing.T, b *bus, k key) {
+	t.Helper()
+	nc, err := nats.Connect(b.srv.ClientURL(), k.option())
+	if err == nil {
+		nc.Close()
+		t.Error("admitted, want the connection to end")
+	} else if !errors.Is(err, io.EOF) {
+		t.Errorf("error %v, want %v", err, io.EOF)
+	}
+}
+
+// TestNobodyGivesUpOnANodeThatDoesNotKnow: a client that nobody here wrote, with the options that it has by itself, is sent away by a node that
+// admits nobody for a while, and enters when it does. Of a node that knows, it hears that its key is refused.
+func TestNobodyGivesUpOnANodeThatDoesNotKnow(t *testing.T) {
+	b := &bus{allowlist: newAllowlist(), keys: mustKeys(t)}
+	var shut atomic.Bool
+	b.shut(t, &shut)
+	k := b.mustUser(t)
+	nc := mustConnect(t, b.srv, k.option(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0))
+	shut.Store(true)
+	b.auth.DropUsers()
+	natstest.Within(t, patience, "the client is sent away", func() bool { return b.auth.Counts()[refusedNotReady.String()] >= 5 })
+	expectCount(t, b.auth, refusedUnknown, 0)
+	shut.Store(false)
+	natstest.Within(t, patience, "the client is back", nc.IsConnected)
+	b.remove(k.hex)
+	b.auth.Refresh(k.hex)
+	natstest.Within(t, patience, "the client that was removed gives up", nc.IsClosed)
+}
 
 // TestRevokeWhileNobodyIsAdmitted: a node that admits nobody, since it may not know everything, goes by what it hears all the same. Who is
 // removed goes, and who gains or loses a room stays.
 func TestRevokeWhileNobodyIsAdmitted(t *testing.T) {
 	b := &bus{allowlist: newAllowlist(), keys: mustKeys(t)}
 	var shut atomic.Bool
-	b.auth = mustAuth(t, Config{Keys: b.keys, IsAuthorized: func(key string) bool { return !shut.Load() && b.has(key) }, IsListed: b.has, Grants: b.grants})
-	b.srv = mustServer(t, b.auth, nil)
+	b.shut(t, &shut)
 	stays, goes := b.mustUser(t), b.mustUser(t)
 	kept, dropped := b.mustConn(t, stays), b.mustConn(t, goes)
 	shut.Store(true)
-	expectRefused(t, b.srv, stays.option())
+	expectSentAway(t, b, stays)
 	b.refresh(stays, "RED", v1.RoleReader)
 	kept.mustSubscribe(t, v1.RoomSubjects("RED"), "")
 	b.remove(goes.hex)

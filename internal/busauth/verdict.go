@@ -17,6 +17,7 @@ const (
 	refusedKey
 	refusedSignature
 	refusedUnknown
+	refusedNotReady
 	refusedAccount
 	refusedEnded
 	narrowed
@@ -31,6 +32,7 @@ var verdictText = [verdicts]string{
 	refusedKey:       "no-user-key",
 	refusedSignature: "bad-signature",
 	refusedUnknown:   "unknown-key",
+	refusedNotReady:  "not-ready",
 	refusedAccount:   "no-such-account",
 	refusedEnded:     "ended",
 	narrowed:         "narrowed",

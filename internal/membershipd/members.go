@@ -44,7 +44,7 @@ func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) 
 	m := &members{log: c.Logger, drop: drop, finishing: finishing}
 	m.serving, m.leave = context.WithCancel(context.Background())
 	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: m.changed})
-	c.IsAuthorized, c.IsListed, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Grants
+	c.IsAuthorized, c.IsListed, c.IsReady, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Ready, m.directory.Grants
 	var err error
 	m.auth, err = busauth.New(c)
 	return m, err
