@@ -99,7 +99,7 @@ func notConnected(ctx context.Context, err, dial error) error {
 	case ctx.Err() != nil:
 		return ended(ctx, "connect to the bus", err)
 	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("%w: ask an admin to put it on the allowlist, or try another node if this one is about to start", ErrRemoved)
+		return fmt.Errorf("%w: ask an admin to put it on the allowlist", ErrRemoved)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("%w: a server speaks no TLS, and it is not on loopback or a CA is given", ErrInsecure)
 	case errors.Is(err, ErrBadServer), errors.Is(err, ErrBadKey), errors.Is(err, ErrInvalid):

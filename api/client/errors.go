@@ -48,8 +48,7 @@ var (
 	// ErrInternal: the node failed, or answered with a code that this library does not know.
 	ErrInternal = errors.New("the node failed")
 
-	// ErrRemoved: the bus refuses the key: it is not on the allowlist (any more). A node that does not know enough to admit anybody
-	// refuses in the same words, so that the client keeps trying.
+	// ErrRemoved: the bus refuses the key: it is not on the allowlist (any more). The client keeps trying: it may be put there again.
 	ErrRemoved = errors.New("the key is refused")
 	// ErrBadKey: the key's seed can't be read or used, or is open to others.
 	ErrBadKey = errors.New("bad key")

@@ -46,8 +46,8 @@ type Options struct {
 	// ReconnectDelay is how long to wait when all Servers have been tried in vain for the n-th time, from 1 on. The default is 100 ms,
 	// twice as long each time up to 5 s, and at random from half of that on. The client never gives up.
 	ReconnectDelay func(n int) time.Duration
-	// RefusedFor is how long all nodes that answer must refuse the key before calls fail with ErrRemoved; 10 s by default. A node that
-	// is about to start, or is cut off from the others, refuses everybody for a while.
+	// RefusedFor is how long all nodes that answer must refuse the key before calls fail with ErrRemoved; 10 s by default: whoever is put on
+	// the allowlist again meanwhile goes on as if nothing had been.
 	RefusedFor time.Duration
 	// MaxPending is how many messages may be on their way to be kept, 1024 by default. Each holds its data in memory.
 	MaxPending int

@@ -11,14 +11,8 @@ var away = []string{NameUnknown, NameFailed, Refused, Unreachable, HungUp, Silen
 func (e *examination) conclude() {
 	messages := slices.ContainsFunc(e.servers, func(s outcome) bool { return s.standing == taken })
 	for _, s := range e.servers {
-		f := &e.findings[s.last]
-		switch s.standing {
-		case stranger:
-			e.refusal(f, messages)
-		case down:
-			if messages && f.Code != URLForm { // another server is used instead; one that has no form of a URL is taken by no command
-				f.Verdict = Warning
-			}
+		if f := &e.findings[s.last]; s.standing == down && messages && f.Code != URLForm {
+			f.Verdict = Warning // another server is used instead; one that has no form of a URL is taken by no command
 		}
 	}
 	for _, s := range e.apis {
@@ -41,20 +35,5 @@ func (e *examination) conclude() {
 		e.add(Finding{OnlyMessages, Warning, "bus", "messages work, and the HTTP API does not", "do what is said above about the API"})
 	case !messages && e.api == taken:
 		e.add(Finding{OnlyAPI, Warning, "bus", "the HTTP API works, and messages do not", "do what is said above about the servers"})
-	}
-}
-
-// refusal says what it means that a node refuses the key. It uses the same words for a key that it does not know and while it does not know
-// enough to admit anybody.
-func (e *examination) refusal(f *Finding, elsewhere bool) {
-	const remedy = "wait a minute and try again; then have who runs the node see whether it is cut off from the others: " +
-		"it says how it is at /readyz of its --http-port"
-	switch {
-	case elsewhere:
-		f.Code, f.Verdict, f.Found, f.Remedy = NodeNotReady, Warning, "the node refuses the key, which another node takes: it is about to start, or cut off", remedy
-	case e.api == taken:
-		f.Code, f.Found, f.Remedy = NodeNotReady, "the node refuses the key, which is on the allowlist: it is about to start, or cut off", remedy
-	case e.api != stranger:
-		f.Found += ", or the node is about to start or cut off, which can't be told from here"
 	}
 }

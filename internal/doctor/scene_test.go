@@ -67,7 +67,7 @@ func mustScene(t testing.TB) *scene {
 	})
 	s.odd, s.oddServer = s.start(func(k *busauth.Keys) *busauth.Authenticator {
 		auth, err := busauth.New(busauth.Config{Keys: k, Logger: natstest.Logger(), Grants: s.dir.Grants, IsListed: s.dir.IsListed,
-			IsAuthorized: func(key string) bool { return s.admits.Load() && s.dir.IsAuthorized(key) }})
+			IsAuthorized: func(key string) bool { return s.admits.Load() && s.dir.IsAuthorized(key) }, IsReady: s.admits.Load})
 		s.must(err)
 		return auth
 	})

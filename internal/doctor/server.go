@@ -140,6 +140,9 @@ func (e *examination) login(ctx context.Context, raw string) standing {
 			return e.unlisted("the node refuses the key")
 		case errors.Is(err, client.ErrBadServer):
 			return fault(NotUniBus, "give the URL of a node of UniBus", "%v", err)
+		case errors.Is(err, io.EOF):
+			return fault(NodeNotReady, "wait a minute and try again; then have who runs the node see whether it is cut off from the others: "+
+				"it says how it is at /readyz of its --http-port", "the node takes nobody now: it is about to start, or cut off")
 		}
 		return fault(LoginFailed, "try again, and have who runs the node look at its log", "%v", err)
 	})
