@@ -7,12 +7,16 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+	"golang.org/x/sys/unix"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/membership"
@@ -57,6 +61,17 @@ var comingBack = []nats.Option{nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort
 	o.AllowReconnect = true
 	return nil
 }}
+
+// from dials with an address of loopback that no other client has, as thousands of clients have their own. With one for all, the processors would be
+// spent in the search for a port that is free.
+func from(number int) *net.Dialer {
+	late := func(_, _ string, c syscall.RawConn) error { // the port is chosen when it is known where to
+		var set error
+		err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) })
+		return errors.Join(err, set)
+	}
+	return &net.Dialer{Timeout: handshake, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(number>>8), byte(number))}, Control: late}
+}
 
 // enter connects a person to one node, in a single attempt. The connection does not come back once it is lost, unless the options say so.
 func (p *program) enter(who person, n *node, opts ...nats.Option) (*nats.Conn, error) {

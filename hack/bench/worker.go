@@ -8,11 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -23,7 +21,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"golang.org/x/sys/unix"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -114,17 +111,6 @@ var atOnce = []nats.Option{nats.ReconnectWait(50 * time.Millisecond), nats.Recon
 func cheap(o *nats.Options) error {
 	o.TLSConfig.CurvePreferences = []tls.CurveID{tls.X25519}
 	return nil
-}
-
-// from dials with an address of loopback that no other client has, as thousands of clients have their own. With one for all, the processors would be
-// spent in the search for a port that is free.
-func from(number int) *net.Dialer {
-	late := func(_, _ string, c syscall.RawConn) error { // the port is chosen when it is known where to
-		var set error
-		err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) })
-		return errors.Join(err, set)
-	}
-	return &net.Dialer{Timeout: handshake, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(number>>8), byte(number))}, Control: late}
 }
 
 // yield makes this process one that takes little from the nodes beside it.
