@@ -34,6 +34,7 @@ const retryPause = 200 * time.Millisecond
 type library struct {
 	bus     *bus.Bus
 	say     func(string, ...any)
+	pause   time.Duration // about that between two doings of one who is no writer
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 	writers []*scribe
@@ -58,8 +59,8 @@ type guest struct {
 }
 
 // openLibrary makes the users and their rooms, and sets them to work until close.
-func (s *soak) openLibrary(ctx context.Context, bounds crowd.Bounds) (*library, error) {
-	l := &library{bus: s.bus, say: s.say}
+func (s *soak) openLibrary(ctx context.Context, bounds crowd.Bounds, pause time.Duration) (*library, error) {
+	l := &library{bus: s.bus, say: s.say, pause: pause}
 	for _, name := range []string{"one-by-one", "ahead"} {
 		g, err := l.guest(name, libraryRoom, v1.RoleMember)
 		if err != nil {

@@ -20,8 +20,6 @@ import (
 const parlourRoom = "parlour"
 
 const (
-	// parlourPause is between two messages.
-	parlourPause = 100 * time.Millisecond
 	// answerLimit is how long an answer is waited for, and asked how many requests are on their way at a time.
 	answerLimit, asked = 5 * time.Second, 3
 )
@@ -80,7 +78,7 @@ func (p *parlour) open(ctx context.Context) {
 
 // speak says numbers, and asks.
 func (p *parlour) speak(ctx context.Context, room *client.Room) error {
-	for !p.speaker.move.Load() && sleep(ctx, parlourPause) {
+	for !p.speaker.move.Load() && sleep(ctx, p.pause/2) {
 		p.mu.Lock()
 		p.said++
 		number := p.said

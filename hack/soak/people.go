@@ -58,7 +58,7 @@ func (s *soak) gather(ctx context.Context) error {
 	if err := s.crowd.Verify(ctx); err != nil {
 		return err
 	}
-	s.library, err = s.openLibrary(ctx, bounds)
+	s.library, err = s.openLibrary(ctx, bounds, pause)
 	return err
 }
 

@@ -51,7 +51,7 @@ func (r *reader) leaf(ctx context.Context, room *client.Room, from uint64) error
 			r.wrong("%s is told that the page after %d begins at %d", r.name, page[n-1].Sequence, end.Next)
 			return nil
 		}
-		if from = max(from, end.Next); !end.More && !sleep(ctx, retryPause) {
+		if from = max(from, end.Next); !end.More && !sleep(ctx, r.pause) {
 			return ctx.Err()
 		}
 	}
