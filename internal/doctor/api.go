@@ -170,12 +170,11 @@ func (e *examination) token(ctx context.Context, raw string, timeless bool) (s s
 			return fine("you are %s", u.Name)
 		case errors.Is(err, client.ErrToken):
 			s = stranger
-			f := e.unlisted("the API refuses the key")
 			if timeless {
-				f.Found += ", or the clocks differ, which can't be told: the API does not say what time it has"
-				f.Remedy = "see that this machine's clock is right, then " + f.Remedy
+				return fault(NotListed, "see that this machine's clock is right, then have an admin add your key: unibus user add NAME "+e.user,
+					"the API refuses the key: it is not on the allowlist, or the clocks differ, which can't be told: the API does not say what time it has")
 			}
-			return f
+			return e.unlisted("the API refuses the key")
 		case errors.Is(err, client.ErrUnavailable):
 			return fault(NodeNotReady, "try again, or ask another node; it says how it is at /readyz of its --http-port",
 				"the node does not know all users now: %v", err)
