@@ -29,7 +29,7 @@ func TestSoakThreeRounds(t *testing.T) {
 		t.Skip("three rounds take minutes")
 	}
 	sums, err := Run(t.Context(), Config{
-		Rounds: 3, Seed: 8, Writers: 2, Pause: 40 * time.Millisecond, Deadline: 5 * time.Minute, Raced: true, Dir: t.TempDir(), Out: lines{t},
+		Rounds: 3, Seed: 8, Writers: 2, Pause: 40 * time.Millisecond, Deadline: 8 * time.Minute, Raced: true, Dir: t.TempDir(), Out: lines{t},
 	})
 	if err != nil {
 		t.Error(err)
