@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 )
 
 // mostContexts is the most bytes that a file of contexts has.
@@ -67,17 +65,10 @@ func loadContext(name string) (o Options, err error) {
 }
 
 func readContexts(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("others may write %s (mode %04o): look through it, then chmod 600 it", path, mode)
-	}
-	return io.ReadAll(io.LimitReader(f, mostContexts))
+	return readChecked(path, mostContexts, func(info fs.FileInfo) error {
+		if mode := info.Mode().Perm(); mode&0o022 != 0 {
+			return fmt.Errorf("others may write %s (mode %04o): look through it, then chmod 600 it", path, mode)
+		}
+		return nil
+	})
 }

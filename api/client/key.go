@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"runtime"
@@ -83,23 +84,33 @@ func (s seed) with(do func(nkeys.KeyPair) error) error {
 const mostSeed = 4 << 10
 
 func readPrivate(path string) ([]byte, error) {
+	return readChecked(path, mostSeed, func(info fs.FileInfo) error {
+		open := info.Mode().Perm() & 0o077
+		if groupMayRead(info) {
+			open &^= 0o040
+		}
+		if open != 0 {
+			return fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", info.Mode().Perm())
+		}
+		return nil
+	})
+}
+
+// readChecked reads at most so many bytes of a file whose mode passes the check, which Windows has none for.
+func readChecked(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
+	if err == nil && runtime.GOOS != "windows" {
+		err = check(info)
+	}
 	if err != nil {
 		return nil, err
 	}
-	open := info.Mode().Perm() & 0o077
-	if groupMayRead(info) {
-		open &^= 0o040
-	}
-	if open != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", info.Mode().Perm())
-	}
-	return io.ReadAll(io.LimitReader(f, mostSeed))
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // userOf returns the public key of a signer.
