@@ -3,8 +3,6 @@
 package busauth
 
 import (
-	"errors"
-	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,8 +27,8 @@ func expectSentAway(t *testing.T, b *bus, k key) {
 	if err == nil {
 		nc.Close()
 		t.Error("admitted, want the connection to end")
-	} else if !errors.Is(err, io.EOF) {
-		t.Errorf("error %v, want %v", err, io.EOF)
+	} else if !natstest.HungUp(err) {
+		t.Errorf("error %v, want the connection to end without a word", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/unibus/unibus/api/client"
@@ -90,7 +91,7 @@ func (e *examination) greet(ctx context.Context, conn net.Conn, host, port strin
 		switch {
 		case e.speaksHTTP(ctx, host, port):
 			return g, fault(NotNATS, remedy, "it speaks HTTP, not NATS")
-		case errors.Is(err, io.EOF):
+		case hungUp(err):
 			return g, fault(HungUp, "see that a node is behind it, and not only a proxy; the node's log says why it hangs up",
 				"it ends the connection without a word")
 		}
@@ -105,6 +106,9 @@ func (e *examination) greet(ctx context.Context, conn net.Conn, host, port strin
 	}
 	return g, fine("node %s speaks NATS", g.Name)
 }
+
+// hungUp says whether err is a host that ended the connection without a word: a plain end, or a reset if it had yet to read something.
+func hungUp(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // speaksHTTP asks a host that waits to be asked, on a connection of its own.
 func (e *examination) speaksHTTP(ctx context.Context, host, port string) bool {
@@ -140,7 +144,7 @@ func (e *examination) login(ctx context.Context, raw string) standing {
 			return e.unlisted("the node refuses the key")
 		case errors.Is(err, client.ErrBadServer):
 			return fault(NotUniBus, "give the URL of a node of UniBus", "%v", err)
-		case errors.Is(err, io.EOF):
+		case hungUp(err):
 			return fault(NodeNotReady, "wait a minute and try again; then have who runs the node see whether it is cut off from the others: "+
 				"it says how it is at /readyz of its --http-port", "the node takes nobody now: it is about to start, or cut off")
 		}

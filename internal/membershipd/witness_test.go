@@ -5,7 +5,6 @@ package membershipd
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,7 +147,7 @@ func (u testUser) mustReconnect(t *testing.T, nodes ...*testNode) (all []*reconn
 					r.back.Add(1)
 				case err == nil:
 					r.in.Add(1)
-				case isRefusal(err), errors.Is(err, io.EOF): // a node that is cut off says nothing
+				case isRefusal(err), natstest.HungUp(err): // a node that is cut off says nothing
 					r.out.Add(1)
 				}
 				if err == nil {

@@ -8,9 +8,12 @@
 package natstest
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -34,6 +37,9 @@ func Within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 		t.Fatalf("not within %v: %s", limit, what)
 	}
 }
+
+// HungUp says whether err is a server that ended the connection without a word: a plain end, or a reset if the server had yet to read something.
+func HungUp(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // Ports are sought below those that the kernel gives to outgoing connections and to listeners on port 0 (32768 and up on Linux),
 // so that a server which is stopped for a while finds its port free again.
