@@ -41,10 +41,10 @@ func TestPeople(t *testing.T) {
 func TestJudgeRemovals(t *testing.T) {
 	of := func(slow time.Duration, let, hurt int) (all []removal) {
 		for range 196 {
-			all = append(all, removal{answer: -time.Millisecond, write: 2 * time.Millisecond})
+			all = append(all, removal{answer: -time.Millisecond, asked: 2 * time.Millisecond})
 		}
 		for range 4 {
-			all = append(all, removal{answer: slow, write: slow + 3*time.Millisecond})
+			all = append(all, removal{answer: slow, asked: slow + 3*time.Millisecond})
 		}
 		all[0].let, all[1].hurt = let, hurt
 		return all
@@ -64,7 +64,7 @@ func TestJudgeRemovals(t *testing.T) {
 		{"hurt", 0, 0, 1, true, false},
 	} {
 		r := judgeRemovals(c.name, of(c.slow, c.let, c.hurt), c.quiet)
-		if r.Held != c.held || r.P50 != 0 || r.WriteP50 != 2 {
+		if r.Held != c.held || r.P50 != 0 || r.AskedP50 != 2 {
 			t.Errorf("%s: %+v, want held %v", c.name, r, c.held)
 		}
 	}

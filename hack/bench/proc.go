@@ -19,6 +19,7 @@ type node struct {
 	env    []string // beside the environment of the bench
 	url    string   // where clients connect
 	http   string   // where it tells of itself; only ours do
+	api    string   // its HTTP API; only ours have one
 	store  string   // folder with its data
 	log    string   // file with what it says
 	cmd    *exec.Cmd

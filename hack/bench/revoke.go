@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
-	"github.com/unibus/unibus/internal/membership"
 )
 
 const (
@@ -24,9 +23,9 @@ const (
 	mostRevoke, floodFactor = 10.0, 5.0
 	// held connections, on each node, are subscribed to the room; one more is not.
 	held = 3
-	// flooder, and the room of those who are removed, by number.
+	// flooder, the room of those who are removed, and who removes them, by number.
 	flooder, removalRoom = 0, 1
-	firstVictim          = 1000
+	admin, firstVictim   = 999, 1000
 	class                = "kept"
 )
 
@@ -35,12 +34,12 @@ type revokeRow struct {
 	Removal     string  `json:"removal"`
 	Count       int     `json:"count"`
 	Connections int     `json:"connections"` // that each of them ended, on all nodes together
-	P50         float64 `json:"p50"`         // from the answer to whoever removes
+	P50         float64 `json:"p50"`         // from the HTTP API's answer to whoever removes
 	P99         float64 `json:"p99"`
 	Worst       float64 `json:"worst"`
-	// WriteP50 and WriteP99 are from the acknowledgement of the write that revokes, which comes before the answer.
-	WriteP50 float64 `json:"writeP50"`
-	WriteP99 float64 `json:"writeP99"`
+	// AskedP50 and AskedP99 are from the request, which waits for writes to two quorums: the change's and the audit's.
+	AskedP50 float64 `json:"askedP50"`
+	AskedP99 float64 `json:"askedP99"`
 	// Let is how many connections, or subscriptions, were let in afterwards, and Hurt how many ended that should not have.
 	Let   int     `json:"let"`
 	Hurt  int     `json:"hurt"`
@@ -50,56 +49,35 @@ type revokeRow struct {
 	Held  bool    `json:"held"`
 }
 
-// revoker removes users, or takes them out of a room, one after the other.
+// revoker removes users, or takes them out of a room, one after the other, as an admin does.
 type revoker struct {
 	*program
 	*bus
-	store *membership.Store
-	clock *ackClock
-	next  int
+	api  *client.API
+	next int
 }
 
-// ackClock notes when the first write since it was reset was acknowledged.
-type ackClock struct {
-	jetstream.JetStream
-	mu    sync.Mutex
-	first time.Time
-}
-
-// PublishMsg implements jetstream.JetStream.
-func (c *ackClock) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	a, err := c.JetStream.PublishMsg(ctx, m, opts...)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil && c.first.IsZero() {
-		c.first = time.Now()
+// newRevoker asks any node that answers.
+func (p *program) newRevoker(b *bus) (*revoker, error) {
+	boss, err := newPerson(admin)
+	if err != nil {
+		return nil, err
 	}
-	return a, err
-}
-
-func (c *ackClock) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.first = time.Time{}
-}
-
-// read returns the time, or what is given when no acknowledgement was seen.
-func (c *ackClock) read(otherwise time.Time) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.first.IsZero() {
-		return otherwise
+	var urls []string
+	for _, n := range b.nodes {
+		urls = append(urls, n.api)
 	}
-	return c.first
+	a, err := client.NewAPI(client.Options{API: strings.Join(urls, ","), Key: boss.pair, CAFile: p.shop.files.CA})
+	return &revoker{program: p, bus: b, api: a, next: firstVictim}, err
 }
 
-// insist makes a change again while the buckets don't answer, as their leader may be elected in a flood. What says that an earlier
-// attempt was carried out after all is no error.
-func insist(ctx context.Context, done error, do func() error) (err error) {
+// insist makes a change again while no node can, as the buckets' leader may be elected in a flood, or may not yet, for a rate. What was removed by
+// an earlier attempt is no error.
+func insist(ctx context.Context, do func() error) (err error) {
 	for again := range 60 {
-		if err = do(); again > 0 && errors.Is(err, done) {
+		if err = do(); again > 0 && errors.Is(err, client.ErrNotFound) {
 			return nil
-		} else if !errors.Is(err, membership.ErrUnavailable) && !errors.Is(err, membership.ErrConflict) {
+		} else if !errors.Is(err, client.ErrUnavailable) && !errors.Is(err, client.ErrConflict) && !errors.Is(err, client.ErrRate) {
 			return err
 		}
 		pause(ctx, 100*time.Millisecond)
@@ -109,7 +87,7 @@ func insist(ctx context.Context, done error, do func() error) (err error) {
 
 // removal is what one of them took, and how many things were wrong.
 type removal struct {
-	answer, write time.Duration
+	answer, asked time.Duration
 	let, hurt     int
 }
 
@@ -125,15 +103,11 @@ func (p *program) revocations(ctx context.Context) ([]revokeRow, error) {
 	if err := p.populate(ctx, b, class, 2); err != nil {
 		return nil, err
 	}
-	nc, js, err := b.store()
+	v, err := p.newRevoker(b)
 	if err != nil {
 		return nil, err
 	}
-	defer nc.Close()
-	v := &revoker{program: p, bus: b, clock: &ackClock{JetStream: js}, next: firstVictim}
-	if v.store, err = newStore(v.clock); err != nil {
-		return nil, err
-	}
+	defer v.api.Close()
 	var rows []revokeRow
 	for _, how := range []string{"quiet", "in a flood"} {
 		var flood []*hand
@@ -150,9 +124,9 @@ func (p *program) revocations(ctx context.Context) ([]revokeRow, error) {
 			remove func(ctx context.Context, who person) error
 			after  func(who person, idle []*nats.Conn) (let, hurt int)
 		}{
-			{"user", func(ctx context.Context, who person) error { return v.store.RemoveUser(ctx, who.key, 0) }, v.refused},
+			{"user", func(ctx context.Context, who person) error { return v.api.DeleteUser(ctx, who.key, "") }, v.refused},
 			{"user from a room", func(ctx context.Context, who person) error {
-				return v.store.RemoveMember(ctx, roomName(removalRoom), who.key, 0)
+				return v.api.DeleteMember(ctx, roomName(removalRoom), who.key, "")
 			}, v.narrowed},
 		} {
 			begin, before := time.Now(), sum(flood)
@@ -185,16 +159,16 @@ func judgeRemovals(name string, all []removal, quiet bool) revokeRow {
 	if !quiet {
 		r.Bound *= floodFactor
 	}
-	var answers, writes []float64
+	var answers, requests []float64
 	for _, x := range all {
 		answers = append(answers, max(0, x.answer.Seconds()*1000))
-		writes = append(writes, max(0, x.write.Seconds()*1000))
+		requests = append(requests, max(0, x.asked.Seconds()*1000))
 		r.Let, r.Hurt = r.Let+x.let, r.Hurt+x.hurt
 	}
 	slices.Sort(answers)
-	slices.Sort(writes)
+	slices.Sort(requests)
 	r.P50, r.P99, r.Worst = quantile(answers, 0.5), quantile(answers, 0.99), answers[len(answers)-1]
-	r.WriteP50, r.WriteP99 = quantile(writes, 0.5), quantile(writes, 0.99)
+	r.AskedP50, r.AskedP99 = quantile(requests, 0.5), quantile(requests, 0.99)
 	r.Held = r.P99 <= r.Bound && r.Let == 0 && r.Hurt == 0
 	return r
 }
@@ -224,15 +198,15 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 	if err != nil {
 		return r, err
 	}
-	err = insist(ctx, membership.ErrExists, func() error {
-		_, err := v.store.CreateUser(ctx, v1.User{Name: who.name, Key: who.key})
+	err = insist(ctx, func() error {
+		_, _, err := v.api.PutUser(ctx, who.key, v1.PutUser{Name: who.name}, "")
 		return err
 	})
 	if err != nil {
 		return r, err
 	}
-	err = insist(ctx, membership.ErrExists, func() error {
-		_, err := v.store.PutMember(ctx, roomName(removalRoom), who.key, v1.RoleMember, 0)
+	err = insist(ctx, func() error {
+		_, _, err := v.api.PutMember(ctx, roomName(removalRoom), who.key, v1.RoleMember, "")
 		return err
 	})
 	if err != nil {
@@ -267,8 +241,12 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 		defer conns[0].Close()
 		idle = append(idle, conns[0])
 	}
-	v.clock.reset()
-	if err := insist(ctx, membership.ErrNotFound, func() error { return remove(ctx, who) }); err != nil {
+	var asked time.Time
+	err = insist(ctx, func() error {
+		asked = time.Now()
+		return remove(ctx, who)
+	})
+	if err != nil {
 		return r, err
 	}
 	answered := time.Now()
@@ -284,7 +262,7 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 			return r, fmt.Errorf("%w: a connection has not ended in 30 s", errGivenUp)
 		}
 	}
-	r.answer, r.write = last.Sub(answered), last.Sub(v.clock.read(answered))
+	r.answer, r.asked = last.Sub(answered), last.Sub(asked)
 	r.let, r.hurt = after(who, idle)
 	return r, nil
 }
