@@ -35,6 +35,7 @@ func BenchmarkDirectory(b *testing.B) {
 			"IsAuthorized":  func(i int) { x.IsAuthorized(hexes[i%n]) },
 			"Grants":        func(i int) { x.Grants(hexes[i%n]) },
 			"Role":          func(i int) { x.Role(keys[i%n], ids[i%n]) },
+			"Unsettled":     func(int) { x.Unsettled() }, // which is asked every second
 			"RoomsOf":       func(i int) { x.RoomsOf(keys[i%n], "", 10) },
 			"member change": func(i int) { x.member(ids[i%n], hexes[i%n], []v1.Role{v1.RoleReader, v1.RoleMember}[i/n%2]) },
 			"room deleting": func(i int) { x.room(fmt.Sprint("room-", i%n), ids[i%n], i/n%2 == 0) },

@@ -13,23 +13,25 @@ import (
 // index is what the records of the buckets come to. The price of a change, and of a question, is that of the users and rooms
 // concerned, however many others there are. Whoever uses it holds the directory's lock.
 type index struct {
-	users    map[string]v1.User              // by Ed25519 hex
-	rooms    map[string]v1.Room              // by id
-	since    map[string]uint64               // the revisions of their records, by id
-	ids      map[string]string               // of rooms, by name
-	deleting map[string]struct{}             // ids
-	classes  map[string]classSeen            // by name
-	members  map[string]map[string]v1.Member // room's id -> Ed25519 hex
-	of       map[string]map[string]v1.Role   // the reverse
-	count    int                             // of memberships
-	bad      map[string]struct{}             // bucket and key of records that can't be believed
+	users    map[string]v1.User  // by Ed25519 hex
+	rooms    map[string]v1.Room  // by id
+	since    map[string]uint64   // the revisions of their records, by id
+	ids      map[string]string   // of rooms, by name
+	deleting map[string]struct{} // ids
+	// unsettled are the ids of the rooms whose history nobody comes to yet, see Directory.Unsettled.
+	unsettled map[string]struct{}
+	classes   map[string]classSeen            // by name
+	members   map[string]map[string]v1.Member // room's id -> Ed25519 hex
+	of        map[string]map[string]v1.Role   // the reverse
+	count     int                             // of memberships
+	bad       map[string]struct{}             // bucket and key of records that can't be believed
 }
 
 func newIndex() *index {
 	return &index{
 		users: map[string]v1.User{}, rooms: map[string]v1.Room{}, since: map[string]uint64{}, ids: map[string]string{},
 		deleting: map[string]struct{}{}, classes: map[string]classSeen{}, members: map[string]map[string]v1.Member{}, of: map[string]map[string]v1.Role{},
-		bad: map[string]struct{}{},
+		unsettled: map[string]struct{}{}, bad: map[string]struct{}{},
 	}
 }
 
@@ -132,6 +134,7 @@ func (x *index) takeRoom(name string, value []byte, revision uint64, changed cha
 	if value != nil {
 		x.setRoom(r.ID, &r, changed)
 		x.since[r.ID] = revision
+		x.settle(r.ID)
 	}
 	return nil
 }
@@ -140,6 +143,7 @@ func (x *index) takeRoom(name string, value []byte, revision uint64, changed cha
 func (x *index) setRoom(id string, r *v1.Room, changed changes) {
 	was := x.open(id)
 	delete(x.deleting, id)
+	delete(x.unsettled, id)
 	if r == nil {
 		delete(x.ids, x.rooms[id].Name)
 		delete(x.rooms, id)
@@ -174,7 +178,33 @@ func (x *index) kept(id string) (c v1.Class, ok bool) {
 	return seen.kept, there && seen.revision > since
 }
 
+// settle puts a room among those that are unsettled, or takes it out.
+func (x *index) settle(id string) {
+	r := x.rooms[id]
+	if _, ok := x.kept(id); ok || r.Class == "" || r.Deleting {
+		delete(x.unsettled, id)
+	} else {
+		x.unsettled[id] = struct{}{}
+	}
+}
+
+// settleAll does so after the record of a class has changed. A newer one unsettles no room, so that only those are looked at which are: who
+// makes a room writes the class. One that is gone, or begins to count anew, is rare.
+func (x *index) settleAll(newer bool) {
+	if newer {
+		for id := range x.unsettled {
+			x.settle(id)
+		}
+		return
+	}
+	for id := range x.rooms {
+		x.settle(id)
+	}
+}
+
 func (x *index) takeClass(name string, value []byte, revision uint64) error {
+	was := x.classes[name].revision
+	defer func() { x.settleAll(x.classes[name].revision >= was) }()
 	if value == nil {
 		delete(x.classes, name)
 		return nil

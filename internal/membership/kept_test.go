@@ -4,6 +4,8 @@ package membership
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,6 +135,44 @@ func TestADirectoryKnowsAClassThatIsNewerThanTheRoom(t *testing.T) {
 	}
 	x.tell(v1.BucketRooms, v1.RoomKey("anew"), nil)
 	expect("of a room that is gone", anew, "")
+}
+
+// The rooms that are unsettled are kept as a set, which is at any time what a look at all rooms would find.
+func TestUnsettledIsWhatALookAtAllRoomsFinds(t *testing.T) {
+	x := newTable(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	b, found := x.buckets[slices.Index(buckets, v1.BucketRooms)], 0
+	for step := range 5000 {
+		n := random.IntN(6)
+		name, class := fmt.Sprint("r", n), []string{"", "c", "d"}[random.IntN(3)]
+		switch random.IntN(10) {
+		case 0, 1, 2, 3:
+			x.tell(v1.BucketRooms, v1.RoomKey(name), v1.Room{Name: name, ID: id(string(rune('A' + n + 6*random.IntN(2)))), Class: class, Deleting: random.IntN(4) == 0})
+		case 4:
+			x.tell(v1.BucketRooms, v1.RoomKey(name), nil)
+		case 5, 6, 7:
+			x.tell(v1.BucketRooms, v1.ClassKey("c"), DefaultClass("c"))
+		case 8:
+			x.tell(v1.BucketRooms, v1.ClassKey([]string{"c", "d"}[random.IntN(2)]), []any{nil, "{", DefaultClass("d")}[random.IntN(3)])
+		case 9: // the bucket was made anew, and counts from 1 again
+			b.remade(time.Unix(int64(step), 0), 0)
+			x.seq = 0
+			b.begin()
+		}
+		want := map[string]struct{}{}
+		for id, r := range x.index.rooms {
+			if _, ok := x.Kept(id); !ok && r.Class != "" && !r.Deleting {
+				want[id] = struct{}{}
+			}
+		}
+		found += len(want)
+		if diff := cmp.Diff(want, x.index.unsettled); diff != "" {
+			t.Fatalf("step %d: %s", step, diff)
+		}
+	}
+	if found == 0 {
+		t.Error("no room was unsettled")
+	}
 }
 
 // Whoever made a room may have ended before it wrote the class: then others do.

@@ -86,10 +86,8 @@ func (d *Directory) Kept(room string) (v1.Class, bool) {
 func (d *Directory) Unsettled() (rooms []v1.Room) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for id, r := range d.index.rooms {
-		if _, ok := d.index.kept(id); !ok && r.Class != "" && !r.Deleting {
-			rooms = append(rooms, r)
-		}
+	for id := range d.index.unsettled {
+		rooms = append(rooms, d.index.rooms[id])
 	}
 	return rooms
 }
