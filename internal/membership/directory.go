@@ -52,6 +52,8 @@ type Config struct {
 type Directory struct {
 	c   Config
 	log *slog.Logger
+	// clock is both of the machine's clocks, but in tests.
+	clock func() instant
 	// life is how long a watch may be without a proof, watchLife but in tests.
 	life time.Duration
 
@@ -77,9 +79,14 @@ func NewDirectory(c Config) *Directory {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	d := &Directory{c: c, log: c.Logger, life: watchLife, index: newIndex()}
+	began := c.Now()
+	clock := func() instant {
+		now := c.Now()
+		return instant{now.Round(0), now.Sub(began)}
+	}
+	d := &Directory{c: c, log: c.Logger, clock: clock, life: watchLife, index: newIndex()}
 	for _, name := range []string{v1.BucketUsers, v1.BucketRooms, v1.BucketMembers} {
-		d.buckets = append(d.buckets, &bucket{d: d, name: name, keys: map[string]*known{}, proven: c.Now()})
+		d.buckets = append(d.buckets, &bucket{d: d, name: name, keys: map[string]*known{}, proven: d.clock()})
 	}
 	return d
 }
@@ -272,7 +279,8 @@ func (d *Directory) Ready() bool {
 }
 
 // Age is the time since which the directory may have missed something: that since the oldest of the buckets' newest heartbeats was
-// sent which were proven to be seen, with all before them. Without any it counts from NewDirectory.
+// sent which were proven to be seen, with all before them. Without any it counts from NewDirectory. It goes by whichever clock has gone
+// further: the one that is never set stands still while the machine sleeps, and the one on the wall may be set back.
 func (d *Directory) Age() time.Duration {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -280,23 +288,32 @@ func (d *Directory) Age() time.Duration {
 }
 
 func (d *Directory) age() (oldest time.Duration) {
-	now := d.c.Now()
+	now := d.clock()
 	for _, b := range d.buckets {
-		oldest = max(oldest, now.Sub(b.proven))
+		oldest = max(oldest, now.since(b.proven))
 	}
 	return oldest
 }
 
+// instant is a moment by two clocks.
+type instant struct {
+	wall   time.Time     // without the reading of the other
+	steady time.Duration // since the directory was made
+}
+
+func (i instant) since(then instant) time.Duration {
+	return max(i.wall.Sub(then.wall), i.steady-then.steady)
+}
+
 // why says in words why nobody is authorized, empty if users are.
 func (d *Directory) why() string {
-	stale := d.c.RefuseAfter > 0 && d.age() > d.c.RefuseAfter
+	now := d.clock()
 	for _, b := range d.buckets {
 		if !b.loaded {
 			return fmt.Sprintf("bucket %s: %s", b.name, b.reason)
 		}
-		if stale && d.c.Now().Sub(b.proven) > d.c.RefuseAfter {
-			return fmt.Sprintf("cut off: what happened in the last %v may be missing of bucket %s; %s",
-				d.c.Now().Sub(b.proven).Round(time.Second), b.name, b.reason)
+		if age := now.since(b.proven); d.c.RefuseAfter > 0 && age > d.c.RefuseAfter {
+			return fmt.Sprintf("cut off: what happened in the last %v may be missing of bucket %s; %s", age.Round(time.Second), b.name, b.reason)
 		}
 	}
 	return ""

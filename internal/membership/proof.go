@@ -22,9 +22,9 @@ var errPurged = errors.New("keys have been purged")
 
 // proof is what a watch must have shown for everything up to a heartbeat to be seen.
 type proof struct {
-	sent     time.Time // of the heartbeat
-	last     uint64    // sequence of the bucket, as its leader knows it, no lower than the heartbeat's
-	subjects int       // up to there; the heartbeat is one of them, of those that a watch shows as well
+	sent     instant // of the heartbeat
+	last     uint64  // sequence of the bucket, as its leader knows it, no lower than the heartbeat's
+	subjects int     // up to there; the heartbeat is one of them, of those that a watch shows as well
 	done     chan error
 }
 
@@ -72,7 +72,7 @@ func (b *bucket) beat(ctx context.Context, js jetstream.JetStream) (uint64, erro
 func (b *bucket) ask(ctx context.Context, js jetstream.JetStream) (*proof, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(b.d.c.Heartbeat, time.Second))
 	defer cancel()
-	p := &proof{sent: b.d.c.Now(), done: make(chan error, 1)}
+	p := &proof{sent: b.d.clock(), done: make(chan error, 1)}
 	sequence, err := b.beat(ctx, js)
 	if err != nil {
 		return nil, time.Time{}, err

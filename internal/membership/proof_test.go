@@ -162,7 +162,7 @@ func TestAgeDecides(t *testing.T) {
 			t.Error("authorized before all was seen")
 		}
 		for _, b := range x.buckets {
-			b.loaded, b.proven = true, now
+			b.loaded, b.proven = true, x.clock()
 		}
 		begin := now
 		now = begin.Add(DefaultRefuseAfter)
@@ -173,10 +173,46 @@ func TestAgeDecides(t *testing.T) {
 		if x.IsAuthorized(hex) != (refuse == 0) || x.State().Ready != (refuse == 0) {
 			t.Errorf("at an age of %v, with refusal after %v: %+v", x.Age(), refuse, x.State())
 		}
-		x.buckets[0].proven, x.buckets[1].proven = now, now // the oldest counts
+		x.buckets[0].proven, x.buckets[1].proven = x.clock(), x.clock() // the oldest counts
 		if x.Age() != DefaultRefuseAfter+1 || x.IsAuthorized(hex) != (refuse == 0) {
 			t.Errorf("age %v", x.Age())
 		}
+	}
+}
+
+// A machine that has slept was cut off meanwhile, though the clock that is never set stood still; one whose other clock was set back still is.
+func TestAgeGoesByTheClockThatHasGoneFurther(t *testing.T) {
+	const most = DefaultRefuseAfter
+	for what, gone := range map[string]instant{
+		"it slept":               {time.Unix(1e9, 0).Add(most + 1), 1},
+		"the clock was set back": {time.Unix(1e9, 0).Add(-time.Hour), most + 1},
+		"both went on":           {time.Unix(1e9, 0).Add(most + 1), most + 1},
+	} {
+		x := newTable(t)
+		key, hex := mustKey(t)
+		x.user(key, hex)
+		now := instant{wall: time.Unix(1e9, 0)}
+		x.clock, x.c.RefuseAfter = func() instant { return now }, most
+		for _, b := range x.buckets {
+			b.proven = now
+		}
+		if !x.IsAuthorized(hex) || x.Age() != 0 {
+			t.Errorf("%s: refused before, at an age of %v", what, x.Age())
+		}
+		now = gone
+		if x.IsAuthorized(hex) || x.Age() != most+1 || x.State().Age != most+1 {
+			t.Errorf("%s: the age is %v", what, x.Age())
+		}
+	}
+}
+
+// The two clocks are both those of Config.Now: what has none that is never set goes by the other.
+func TestTheClocksAreThoseOfTheConfiguration(t *testing.T) {
+	now := time.Now()
+	d := NewDirectory(Config{Now: func() time.Time { return now }})
+	now = now.Add(time.Second)
+	if got := d.clock(); got.steady != time.Second || got.wall != now.Round(0) || got.wall == now {
+		t.Errorf("%+v, %v", got, now)
 	}
 }
 
@@ -236,7 +272,7 @@ func TestAProofWaitsForWhatAnotherBucketHoldsUp(t *testing.T) {
 	x.room("lab", id("A"), false)
 	x.c.Changed = func([]string) { telling <- struct{}{}; <-end }
 	users := x.buckets[0]
-	p := &proof{sent: time.Now().Add(time.Hour), last: 4, subjects: 1, done: make(chan error, 1)}
+	p := &proof{sent: instant{steady: time.Hour}, last: 4, subjects: 1, done: make(chan error, 1)}
 	users.pending = p
 	var wg sync.WaitGroup
 	wg.Go(func() { x.member(id("A"), hex, v1.RoleMember) })
@@ -245,12 +281,12 @@ func TestAProofWaitsForWhatAnotherBucketHoldsUp(t *testing.T) {
 		users.do(func(n *news) { users.see(users.watch, v1.UserKey(hex), p.last, nil, n) })
 	})
 	natstest.Within(t, natstest.Patience, "the removal to be known", func() bool { return !x.IsListed(hex) })
-	if natstest.Until(100*time.Millisecond, func() bool { return len(telling) > 0 || len(p.done) > 0 || x.proven(users).Equal(p.sent) }) {
+	if natstest.Until(100*time.Millisecond, func() bool { return len(telling) > 0 || len(p.done) > 0 || x.proven(users) == p.sent }) {
 		t.Error("proven before the removal was told")
 	}
 	close(end)
 	wg.Wait()
-	if err := <-p.done; err != nil || !x.proven(users).Equal(p.sent) {
+	if err := <-p.done; err != nil || x.proven(users) != p.sent {
 		t.Errorf("not proven afterwards: %v", err)
 	}
 }

@@ -40,9 +40,9 @@ type bucket struct {
 	whole   bool      // this watch was proven to have shown all
 
 	pending *proof
-	proven  time.Time // the sending time of the newest heartbeat that was proven
-	loaded  bool      // proven since Run began
-	reason  string    // of the last failure
+	proven  instant // the sending time of the newest heartbeat that was proven
+	loaded  bool    // proven since Run began
+	reason  string  // of the last failure
 }
 
 // known is the newest revision of a key that was seen, in whatever watch, and the last watch that has shown the key.
