@@ -85,8 +85,8 @@ func (s *Store) standing(ctx context.Context, c count, other string) (bool, erro
 }
 
 // uncount is what comes between reading an admin's record and unmaking the admin. It fails with ErrLastAdmin and ErrConflict. It
-// writes the count even if the user is not in it: whoever is about to count the user must see that.
-func (s *Store) uncount(ctx context.Context, hex string) error {
+// writes the count even if the user is not in it: whoever is about to count the user must see that. name is what people know the user by.
+func (s *Store) uncount(ctx context.Context, hex, name string) error {
 	c, err := s.readCount(ctx)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (s *Store) uncount(ctx context.Context, hex string) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%w: user %s; make another user an admin first", ErrLastAdmin, hex)
+		return fmt.Errorf("%w: user %s; make another user an admin first", ErrLastAdmin, name)
 	}
 	c.Admins = slices.DeleteFunc(c.Admins, func(a string) bool { return a == hex })
 	return s.writeCount(ctx, c)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -45,8 +46,11 @@ func TestTheLastAdmin(t *testing.T) {
 	ann := mustAdmin(t, s, "ann")
 	bob, _ := mustUser(t, s, "bob")
 	_, err := s.SetAdmin(ctx, ann, false, 0)
-	expectErr(t, "the last one demoted", err, ErrLastAdmin)
-	expectErr(t, "the last one removed", s.RemoveUser(ctx, ann, 0), ErrLastAdmin)
+	for what, err := range map[string]error{"demoted": err, "removed": s.RemoveUser(ctx, ann, 0)} {
+		if expectErr(t, "the last one "+what, err, ErrLastAdmin); err == nil || !strings.Contains(err.Error(), "user ann;") {
+			t.Errorf("the last one %s: %v, which does not name ann", what, err)
+		}
+	}
 	must(t)(nil, s.RemoveUser(ctx, bob, 0))
 	expectErr(t, "still the last one", s.RemoveUser(ctx, ann, 0), ErrLastAdmin)
 	cid, _ := mustUser(t, s, "cid")

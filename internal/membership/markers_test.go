@@ -141,7 +141,7 @@ func TestAPurgeTakesAMarkerOnly(t *testing.T) {
 	half, halfHex := mustUser(t, s, "half") // the removal ends in the middle
 	room := mustRoom(t, s, "lab")
 	must(t)(s.PutMember(ctx, "lab", half, v1.RoleMember, 0))
-	must(t)(s.revoke(ctx, halfHex, 0))
+	must(t)(s.revoke(ctx, half, halfHex, 0))
 	w.within(t, "all seen", func() bool {
 		keys := strings.Join(w.known(v1.BucketUsers, true), " ") + " "
 		return strings.Contains(keys, v1.UserKey(hex)) && strings.Contains(keys, v1.UserKey(halfHex)) &&

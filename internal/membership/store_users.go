@@ -3,6 +3,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,7 +112,7 @@ func (s *Store) finishCreate(ctx context.Context, u v1.User, hex string, was ent
 	if json.Unmarshal(was.value, &there) == nil && there.Name == u.Name {
 		if _, err := s.claim(ctx, u.Name, hex); errors.Is(err, ErrExists) {
 			if there.Admin { // which may be in the count by now
-				if err := s.uncount(ctx, hex); err != nil {
+				if err := s.uncount(ctx, hex, u.Name); err != nil {
 					return err
 				}
 			}
@@ -187,7 +188,7 @@ func (s *Store) SetAdmin(ctx context.Context, key string, admin bool, revision u
 		return r, err
 	}
 	if r.Value.Admin {
-		if err := s.uncount(ctx, hex); err != nil {
+		if err := s.uncount(ctx, hex, r.Value.Name); err != nil {
 			return r, err
 		}
 	}
@@ -204,7 +205,7 @@ func (s *Store) RemoveUser(ctx context.Context, key string, revision uint64) err
 	if err != nil {
 		return err
 	}
-	name, err := s.revoke(ctx, hex, revision)
+	name, err := s.revoke(ctx, key, hex, revision)
 	if err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (s *Store) finishRemoval(ctx context.Context, name, hex string, inRooms boo
 }
 
 // revoke removes the user's record, unless that was done before, and returns the user's name.
-func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name string, err error) {
+func (s *Store) revoke(ctx context.Context, key, hex string, revision uint64) (name string, err error) {
 	err = insist(ctx, func() error {
 		e, err := s.get(ctx, v1.BucketUsers, v1.UserKey(hex))
 		if err != nil {
@@ -236,7 +237,7 @@ func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name s
 		}
 		if !e.live {
 			if name = string(e.value); e.revision == 0 {
-				return s.sure(ctx, v1.BucketUsers, v1.UserKey(hex), 0, fmt.Errorf("%w: user %s", ErrNotFound, hex))
+				return s.sure(ctx, v1.BucketUsers, v1.UserKey(hex), 0, fmt.Errorf("%w: user %s", ErrNotFound, key))
 			}
 			// Written again: a leader that is cut off does not know who was put back meanwhile, and only a quorum takes this.
 			return s.del(ctx, v1.BucketUsers, v1.UserKey(hex), name, e.revision)
@@ -249,7 +250,7 @@ func (s *Store) revoke(ctx context.Context, hex string, revision uint64) (name s
 			name = u.Name
 		}
 		if u.Admin {
-			if err := s.uncount(ctx, hex); err != nil {
+			if err := s.uncount(ctx, hex, cmp.Or(name, key)); err != nil {
 				return err
 			}
 		}
