@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -154,3 +155,55 @@ func TestRevokeInAStorm(t *testing.T) {
 }
 
 func (b *bus) visits(v verdict) uint64 { return b.auth.Counts()[v.String()] }
+
+// TestRevokeDuringTheQuestion: a user is removed after the answer that lets in a connection of its, or leaves it one, and before that has come to
+// it. Refresh does not return before it has found the connection, and is not overtaken by another that knows less.
+func TestRevokeDuringTheQuestion(t *testing.T) {
+	for _, at := range []string{"connection", "refresh"} {
+		t.Run(at, func(t *testing.T) {
+			b := &bus{allowlist: newAllowlist(), keys: mustKeys(t)}
+			var once sync.Once
+			refreshed := make(chan struct{})
+			asked := func(where, hex string) bool {
+				listed := b.has(hex)
+				if where == at {
+					once.Do(func() {
+						b.remove(hex)
+						go func() { b.auth.Refresh(hex); close(refreshed) }()
+						b.expectWaits(t, hex, refreshed)
+					})
+				}
+				return listed
+			}
+			b.auth = mustAuth(t, Config{Keys: b.keys, Grants: b.grants, IsAuthorized: func(hex string) bool { return asked("connection", hex) },
+				IsListed: func(hex string) bool { return asked("refresh", hex) }})
+			b.srv = mustServer(t, b.auth, func(o *server.Options) { o.JetStream = false })
+			k := b.mustUser(t)
+			c := dialRaw(t, b.srv)
+			c.connect(map[string]any{"nkey": k.public, "sig": k.raw(t, c.nonce)})
+			if at == "refresh" {
+				b.auth.Refresh(k.hex)
+			}
+			<-refreshed
+			if n := b.sessions(); n != 0 {
+				t.Errorf("%d connections are known of who was removed", n)
+			}
+			natstest.Within(t, patience, "no connection is left", func() bool { return b.users(t) == 0 })
+		})
+	}
+}
+
+// expectWaits returns when a refresh has to wait for who asks about the user, or else, which is wrong, when it has ended.
+func (b *bus) expectWaits(t *testing.T, hex string, refreshed <-chan struct{}) {
+	t.Helper()
+	for s := b.auth.bound.Load().shard(hex); s.mu.TryLock(); s.mu.Unlock() {
+		select {
+		case <-refreshed:
+			s.mu.Unlock()
+			t.Error("a refresh has ended while it was being asked what the user may do")
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+}
