@@ -83,7 +83,7 @@ func (s *soak) openLibrary(ctx context.Context, bounds crowd.Bounds, pause time.
 	if l.parlour, err = l.newParlour(bounds); err != nil {
 		return nil, err
 	}
-	if err := l.furnish(ctx, s); err != nil {
+	if err := errors.Join(l.furnish(ctx, s), l.known(ctx, s)); err != nil {
 		return nil, err
 	}
 	working, stop := context.WithCancel(context.Background())
@@ -132,6 +132,18 @@ func (l *library) furnish(ctx context.Context, s *soak) error {
 				return err
 			})
 		}
+	})
+}
+
+// known waits until the node that there is admits who was added last, and so all: from then on nobody may hear that its key is refused.
+func (l *library) known(ctx context.Context, s *soak) error {
+	return s.until(ctx, "the guests of the library to be admitted", func() string {
+		c, err := l.all[len(l.all)-1].connect(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		c.Close()
+		return ""
 	})
 }
 
@@ -209,8 +221,12 @@ func (g *guest) visit(ctx context.Context, do func(*client.Client, *client.Room)
 	}
 }
 
+func (g *guest) connect(ctx context.Context) (*client.Client, error) {
+	return client.Connect(ctx, client.Options{Servers: g.bus.URLs(g.number), CAFile: g.bus.CA(), Key: g.pair, Name: g.name, MaxPending: 32})
+}
+
 func (g *guest) enter(ctx context.Context, do func(*client.Client, *client.Room) error) error {
-	c, err := client.Connect(ctx, client.Options{Servers: g.bus.URLs(g.number), CAFile: g.bus.CA(), Key: g.pair, Name: g.name, MaxPending: 32})
+	c, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -227,9 +243,10 @@ func (g *guest) enter(ctx context.Context, do func(*client.Client, *client.Room)
 	return do(c, room)
 }
 
-// passing says whether an error is one that goes by where nodes come and go. Certificates and their CA are replaced meanwhile, too.
+// passing says whether an error is one that goes by where nodes come and go. Certificates and their CA are replaced meanwhile, too. That a key is
+// refused is none: whoever does not know for sure says nothing.
 func passing(err error) bool {
-	for _, is := range []error{client.ErrUnavailable, client.ErrRemoved, client.ErrClosed, client.ErrInvalid, client.ErrBadServer, context.Canceled, context.DeadlineExceeded} {
+	for _, is := range []error{client.ErrUnavailable, client.ErrClosed, client.ErrInvalid, client.ErrBadServer, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, is) {
 			return true
 		}

@@ -163,9 +163,6 @@ func (p *parlour) listen(ctx context.Context, room *client.Room) error {
 	defer s.Close()
 	for {
 		m, err := s.Next(ctx)
-		if errors.Is(err, client.ErrRemoved) && sleep(ctx, retryPause) {
-			continue // a node that is cut off refuses everybody
-		}
 		if err != nil {
 			return err
 		}

@@ -66,9 +66,6 @@ func (r *reader) follow(ctx context.Context, room *client.Room, from uint64) err
 	defer s.Close()
 	for r.stays || !r.move.Load() {
 		m, err := s.Next(ctx)
-		if r.stays && errors.Is(err, client.ErrRemoved) && sleep(ctx, retryPause) {
-			continue // a node that is cut off refuses everybody
-		}
 		if err != nil {
 			return err
 		}
