@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,10 +63,21 @@ func TestLoadContext(t *testing.T) {
 	}
 	must(t, os.Chmod(path, 0o644))
 	same("home", home)
-	must(t, os.WriteFile(path, []byte("{"), 0o600))
-	expect(t, "half a file", "home", client.ErrInvalid)
+	for what, content := range map[string]string{
+		"half a file": "{", "more than contexts": `{"contexts":{},"more":1}`, "one that can't be used": `{"contexts":{"home":{"key":"k"}}}`,
+		"a name for a terminal": `{"contexts":{"\u001b[2J":{"api":"x","key":"k"}}}`, "a seed": `{"contexts":{"home":{"api":"x","key":"` + string(seed) + `"}}}`,
+		"too large": strings.Repeat(" ", 1<<20) + "{}",
+	} {
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		expect(t, what, "home", client.ErrInvalid)
+	}
+	link := filepath.Join(dir, "link")
+	must(t, os.Symlink(path, link))
+	t.Setenv("UNIBUS_CONTEXTS", link)
+	must(t, os.Remove(path))
+	expect(t, "a link that leads nowhere", "home", client.ErrInvalid)
 	t.Setenv("UNIBUS_CONTEXTS", dir)
-	expect(t, "a folder", "home", client.ErrInvalid)
+	expect(t, "a folder", "home", syscall.EISDIR)
 
 	// The file is where unibus keeps it.
 	t.Setenv("UNIBUS_CONTEXTS", "")
@@ -84,7 +97,8 @@ func must(t *testing.T, err error) {
 
 func expect(t *testing.T, what, name string, want error) {
 	t.Helper()
-	if _, err := client.LoadContext(name); !errors.Is(err, want) {
+	_, err := client.LoadContext(name)
+	if !errors.Is(err, want) || strings.Contains(err.Error(), "SU") {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
 }

@@ -74,7 +74,7 @@ var byCode = map[string]error{
 	v1.CodeLastAdmin: ErrLastAdmin, v1.CodeLimit: ErrLimit, v1.CodeToken: ErrToken,
 }
 
-// refusal is an error that a node answered.
+// refusal is an error of a kind that its text does not repeat, such as one that a node answered.
 type refusal struct{ kind, cause error }
 
 func (r *refusal) Error() string   { return clean(r.cause.Error()) }

@@ -4,10 +4,12 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -86,6 +88,39 @@ func FuzzReply(f *testing.F) {
 		want := within && v1.IsInbox(v1.InboxPrefix(user)+"."+rest, user) && !strings.ContainsAny(rest, "*>") && isText(rest)
 		if got := answerable(reply, room, user); got != want && len(reply) < 200 {
 			t.Errorf("%q: %v, want %v", reply, got, want)
+		}
+	})
+}
+
+// FuzzContexts: no content makes a panic; one that is taken is the same when it is written and read again.
+func FuzzContexts(f *testing.F) {
+	good, err := json.Marshal(Contexts{Current: "home", Contexts: map[string]Context{"home": {Servers: []string{"nats://127.0.0.1:4222"}, Key: "/home/ann/ann.nk"}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"contexts":{"a":{"servers":[""],"key":"k"}}}`))
+	f.Add([]byte(`{"current":null,"contexts":null}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		got, err := parseContexts(content)
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) || strings.ContainsAny(err.Error(), "\x1b\x00") {
+				t.Fatalf("%q", err)
+			}
+			return
+		}
+		b, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseContexts(b)
+		if err != nil || cmp.Diff(got, again) != "" {
+			t.Errorf("%s, written and read again: %v\n%s", content, err, cmp.Diff(got, again))
+		}
+		for name := range got.Contexts {
+			if c, err := got.Get(name); err != nil || c.Check() != nil || checkName(name) != nil {
+				t.Errorf("context %q: %v", name, err)
+			}
 		}
 	})
 }

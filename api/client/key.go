@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -31,9 +32,19 @@ type Signer interface {
 // SeedFile is the key whose seed ("SU...") is in a file, on a line of its own. It is read anew each time, and wiped from memory
 // afterwards: leave the file where it is. A file that others may read fails with ErrBadKey; so does one that the group may, unless who owns it is
 // not the caller, as of a mounted secret of Kubernetes.
+//
+// A path that looks like a seed is not repeated in an error: it is one, given where the name of its file is wanted.
 func SeedFile(path string) Signer {
+	if seedForm.MatchString(path) {
+		return seed{"the name of its file", func() ([]byte, error) { return nil, errSeed }}
+	}
 	return seed{path, func() ([]byte, error) { return readPrivate(path) }}
 }
+
+// seedForm is anything that may be a seed, whole or with a typing error: no name of a file looks so.
+var seedForm = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{40}`)
+
+var errSeed = errors.New("the key is a seed itself, which is secret: give the name of the file that has it; make a new key if others may have read this")
 
 // SeedFunc is the key whose seed a function returns: from a vault, say. It is called each time, and what it returned is wiped afterwards.
 func SeedFunc(read func() ([]byte, error)) Signer { return seed{"the seed", read} }
@@ -96,7 +107,7 @@ func readPrivate(path string) ([]byte, error) {
 	})
 }
 
-// readChecked reads at most so many bytes of a file whose mode passes the check, which Windows has none for.
+// readChecked reads a file of at most so many bytes whose mode passes the check, which Windows has none for.
 func readChecked(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,7 +121,12 @@ func readChecked(path string, most int64, check func(fs.FileInfo) error) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(f, most))
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if int64(len(content)) > most {
+		clear(content)
+		return nil, &refusal{ErrInvalid, fmt.Errorf("it has more than %d bytes: give another, or move it away", most)}
+	}
+	return content, err
 }
 
 // userOf returns the public key of a signer.

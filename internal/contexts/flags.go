@@ -4,11 +4,14 @@ package contexts
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/unibus/unibus/api/client"
 )
 
 // Flags say which context is meant, and what is otherwise than it says. A flag beats the environment, which beats the context.
@@ -73,11 +76,8 @@ func (f Flags) Resolve() (c Context, name string, err error) {
 	} else if len(servers) > 0 {
 		c.Servers = servers
 	}
-	if err := CheckKey(c.Key); err != nil {
-		return c, name, fmt.Errorf("--key: %w", err)
-	}
-	if err := c.check(); err != nil {
-		if none != nil { // that is why
+	if err := c.Check(); err != nil {
+		if none != nil && !errors.Is(err, client.ErrBadKey) { // that is why
 			return c, name, none
 		}
 		return c, name, fmt.Errorf("where to connect to: %w (--key, --server, --api)", err)

@@ -7,20 +7,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/unibus/unibus/api/client"
 	"github.com/unibus/unibus/internal/file"
 )
 
 const (
 	// EnvFile names the file of contexts.
 	EnvFile = "UNIBUS_CONTEXTS"
-	// mostFile is the most bytes of it.
-	mostFile = 1 << 20
 	// lockLimit is how long another writer is waited for: it writes one small file.
 	lockLimit = 10 * time.Second
 )
@@ -43,41 +40,14 @@ func Path() (string, error) {
 	return filepath.Join(dir, "contexts.json"), err
 }
 
-// Load reads the contexts; there are none when there is no file. It fails with ErrDamaged when the file is none of contexts or others may
-// write it.
+// Load reads the contexts; there are none when there is no file. It fails with ErrDamaged when the file is none of contexts, others may
+// write it, or it is a link that leads nowhere.
 func Load(path string) (File, error) {
-	none := File{Contexts: map[string]Context{}}
-	path, err := file.Resolve(path)
-	if err != nil {
-		return none, fmt.Errorf("read the contexts: %w", err)
+	c, err := client.ReadContexts(path)
+	if errors.Is(err, client.ErrNotFound) {
+		return File{Contexts: map[string]Context{}}, nil
 	}
-	r, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil
-	}
-	if err != nil {
-		return none, fmt.Errorf("read the contexts: %w", err)
-	}
-	defer r.Close()
-	info, err := r.Stat()
-	if err != nil {
-		return none, fmt.Errorf("read the contexts: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return none, fmt.Errorf("the contexts in %s: %w: others may write it (mode %04o), and so say where you connect to: look through it, then chmod 600 it", path, ErrDamaged, mode)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, mostFile+1))
-	if err != nil {
-		return none, fmt.Errorf("read the contexts: %w", err)
-	}
-	if len(b) > mostFile {
-		return none, fmt.Errorf("the contexts in %s: %w: more than %d bytes; move it away", path, ErrDamaged, mostFile)
-	}
-	f, err := Parse(b)
-	if err != nil {
-		return none, fmt.Errorf("the contexts in %s: %w; correct it, or move it away", path, err)
-	}
-	return f, nil
+	return File(c), err
 }
 
 // Update changes the file under a lock, as it is then, in one step. Nothing is written when change fails. It fails as Load does.

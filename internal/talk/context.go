@@ -93,9 +93,6 @@ const askLimit = 30 * time.Second
 
 // learn makes a context of what was given: its files by their full paths, and the id of the cluster that the API is of.
 func learn(ctx context.Context, notice io.Writer, c contexts.Context) (contexts.Context, error) {
-	if err := contexts.CheckKey(c.Key); err != nil {
-		return c, console.Failf(console.ExitUsage, "%w", err)
-	}
 	for _, path := range []*string{&c.CA, &c.Key} {
 		if *path == "" {
 			continue

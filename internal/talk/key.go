@@ -113,9 +113,6 @@ func newKeyShow(o *options) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			if err := contexts.CheckKey(args[0]); err != nil {
-				return console.Failf(console.ExitUsage, "%w", err)
-			}
 			v, key := keyView{}, client.SeedFile(args[0])
 			if args[0] == "-" {
 				key = client.SeedFunc(func() ([]byte, error) { return io.ReadAll(io.LimitReader(c.InOrStdin(), mostSeed)) })

@@ -133,7 +133,7 @@ func TestNoSeedIsRepeated(t *testing.T) {
 	seed, err := os.ReadFile(b.file("ann"))
 	b.must(err)
 	text := strings.TrimSpace(string(seed))
-	for args, want := range map[string]int{"key show " + text: console.ExitUsage, "context add x --server nats://127.0.0.1:1 --key " + text: console.ExitUsage,
+	for args, want := range map[string]int{"key show " + text: console.ExitFailed, "context add x --server nats://127.0.0.1:1 --key " + text: console.ExitFailed,
 		"room list --key " + text: console.ExitFailed, "doctor --key " + text[:len(text)-1]: console.ExitFailed, "user add x " + text: console.ExitUsage} {
 		code, out, said := invoke(t, "", strings.Fields(args)...)
 		if all := out + said; code != want || strings.Contains(all, text[2:20]) || !strings.Contains(all, "seed") && !strings.Contains(all, "public user nkey") {
