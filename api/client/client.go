@@ -106,8 +106,10 @@ func notConnected(ctx context.Context, err, dial error) error {
 		return fmt.Errorf("connect to the bus: %w", err)
 	case errors.Is(err, nats.ErrNkeysNotSupported), errors.Is(err, nats.ErrNoInfoReceived):
 		return fmt.Errorf("%w: %w", ErrBadServer, err)
+	case errors.Is(err, nats.ErrNoServers) && dial != nil:
+		err = dial // which nats.go does not tell when a connection was refused
 	}
-	return fmt.Errorf("%w: no server can be reached: %w", ErrUnavailable, errors.Join(err, dial))
+	return fmt.Errorf("%w: no server can be reached: %w", ErrUnavailable, err)
 }
 
 // User is the client's public key.

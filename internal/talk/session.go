@@ -30,6 +30,7 @@ type session struct {
 	notice io.Writer // what is said meanwhile
 
 	over  atomic.Bool
+	asked []string // URLs
 	web   *client.API
 	wired *client.Client
 }
@@ -83,6 +84,7 @@ func (s *session) api() (*client.API, error) {
 	if s.bus.API == "" {
 		return nil, errors.New("this needs the HTTP API, and no URL of it is known: pass --api https://host:8223, or set UNIBUS_API, or give a context one")
 	}
+	s.asked = append(s.asked, s.bus.API)
 	var err error
 	s.web, err = client.NewAPI(s.settings())
 	return s.web, err
@@ -96,6 +98,7 @@ func (s *session) connect() (*client.Client, error) {
 	if len(s.bus.Servers) == 0 {
 		return nil, errors.New("this needs a node for messages, and none is known: pass --server nats://host:4222, or set UNIBUS_SERVER, or give a context one")
 	}
+	s.asked = append(s.asked, s.bus.Servers...)
 	o := s.settings()
 	o.API = "" // the session has its own
 	err := s.within("a connection to "+strings.Join(s.bus.Servers, ", "), func(ctx context.Context) (err error) {
@@ -130,19 +133,19 @@ func (s *session) within(what string, do func(context.Context) error) error {
 	return err
 }
 
-// explain adds the remedy that the client library can't know.
+// explain adds the remedy that the client library can't know, in the same line.
 func (s *session) explain(err error) error {
 	switch {
 	case errors.Is(err, client.ErrToken):
 		return s.explainToken(err)
 	case errors.Is(err, client.ErrRemoved):
-		return fmt.Errorf("%w\n  your key is %s; an admin adds it with: unibus user add NAME %s", err, s.me(), s.me())
+		return fmt.Errorf("%w; your key is %s: an admin adds it with: unibus user add NAME %s", err, s.me(), s.me())
 	case errors.Is(err, client.ErrBadKey):
-		return fmt.Errorf("%w\n  make a key with: unibus key new", err)
+		return fmt.Errorf("%w; make a key with: unibus key new", err)
 	case errors.Is(err, client.ErrUnavailable) && strings.Contains(err.Error(), "x509"):
-		return fmt.Errorf("%w\n  if the nodes have a CA of their own, pass its file: --ca FILE", err)
+		return fmt.Errorf("%w; if the nodes have a CA of their own, pass its file: --ca FILE", err)
 	case errors.Is(err, client.ErrUnavailable):
-		return fmt.Errorf("%w\n  see that a node runs at %s and can be reached from here; unibus doctor looks closer", err, console.Dash(strings.Join(append(s.bus.Servers, s.bus.API), " ")))
+		return fmt.Errorf("%w; see that a node runs at %s and can be reached from here: unibus doctor looks closer", err, strings.Join(s.asked, " "))
 	}
 	return err
 }
@@ -161,7 +164,7 @@ func (s *session) explainToken(err error) error {
 				s.bus.API, console.Clean(id), s.where(), s.bus.ClusterID, err)
 		}
 	}
-	return fmt.Errorf("%w\n  your key is %s; see that this machine's clock is right and that an admin has added the key: unibus user add NAME %s", err, s.me(), s.me())
+	return fmt.Errorf("%w; your key is %s: see that this machine's clock is right and that an admin has added the key: unibus user add NAME %s", err, s.me(), s.me())
 }
 
 // where names what said where to connect to.

@@ -114,7 +114,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{console.ExitUsage, "--role", "member set kitchen ann --role king"},
 		{console.ExitFailed, "unibus user show", "user add other " + b.key("ann") + " --context root"},
 		{console.ExitFailed, "already", "context add ann --server nats://127.0.0.1:1 --key " + b.file("ann")},
-		{console.ExitFailed, "see that a node runs at nats://127.0.0.1:1 http", "send kitchen hello --server nats://127.0.0.1:1"},
+		{console.ExitFailed, "refused; see that a node runs at nats://127.0.0.1:1 and can be reached from here", "send kitchen hello --server nats://127.0.0.1:1"},
 		{console.ExitFailed, "not secure", "room list --api http://bus.example:1"},
 		{console.ExitFailed, "keeps no history", "writer alarms --ledger " + b.file("l")},
 		{console.ExitFailed, "no ledger of unibus writer", "verify kitchen --ledger " + b.file("ann")},
