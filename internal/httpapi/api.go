@@ -43,7 +43,8 @@ type Limits struct {
 	Connections int
 	// Followers is how many requests may follow rooms, 256 by default, and FollowersOfUser how many of one user, 16 by default.
 	Followers, FollowersOfUser int
-	// UserRate is how many requests a second one user may make, with bursts of twice as many, 50 by default.
+	// UserRate is how many requests a second one user may make, with bursts of twice as many, 50 by default. A read of what is not there costs the
+	// buckets a write, to be sure of it, so that this bounds these writes as well.
 	UserRate float64
 	// AddressRate is how many requests a second without the good token of a user are answered to one address (IPv6: one /64), with bursts
 	// of four times as many, 50 by default. Those with one are never refused for it: many users may come from one address.
@@ -97,8 +98,10 @@ type API struct {
 	users   *rates
 	anyone  *rates
 	pages   *places
-	late    chan v1.AuditEntry // that could not be written yet
-	lacking atomic.Int64       // how many the audit lacks
+	// attempts is mostAttempts but for tests.
+	attempts int
+	late     chan v1.AuditEntry // that could not be written yet
+	lacking  atomic.Int64       // how many the audit lacks
 }
 
 // New returns an API that refuses all with code "unavailable" until it has a Backend. It fails when a required field is missing.
@@ -116,7 +119,7 @@ func New(c Config) (*API, error) {
 		c.Answered = func(string, string, int) {}
 	}
 	c.Limits = c.Limits.withDefaults()
-	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(), late: make(chan v1.AuditEntry, mostLate),
+	a := &API{c: c, log: c.Logger, mux: http.NewServeMux(), pages: newPlaces(), attempts: mostAttempts, late: make(chan v1.AuditEntry, mostLate),
 		flights: flights{byUser: map[string]map[*flight]struct{}{}},
 		users:   newRates(c.Limits.UserRate, 2), anyone: newRates(c.Limits.AddressRate, 4)}
 	a.written = sync.OnceFunc(a.writeDescription)

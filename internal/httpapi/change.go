@@ -57,8 +57,9 @@ func (c Conditions) check(revision uint64) error {
 	return changed
 }
 
-// attempts is how often a change is tried against others when it rests on nothing.
-const attempts = 50
+// mostAttempts is how often a change is tried against others when it rests on nothing. If they were there first each time it is not made, which is a
+// conflict.
+const mostAttempts = 50
 
 // change is one change of a record of type T, as HTTP knows them.
 type change[T any] struct {
@@ -87,7 +88,7 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 	}
 	defer done()
 	a := audited{api: c.api, caller: c.caller, action: c.action, body: c.body}
-	for range attempts {
+	for range c.api.attempts {
 		if err = context.Cause(ctx); err != nil {
 			break
 		}

@@ -120,3 +120,29 @@ func TestARemovalOfOneselfIsCompleted(t *testing.T) {
 		t.Errorf("audit: %+v", audit)
 	}
 }
+
+// lostRaces: others come in between, at each attempt.
+func (s *scene) lostRaces(t *testing.T) {
+	back := s.api.backend.Load()
+	defer s.api.backend.Store(back)
+	s.hook(func(_ context.Context, m *nats.Msg, write func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
+		if strings.HasSuffix(m.Subject, v1.HeartbeatKey) {
+			return write()
+		}
+		return nil, &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}
+	})
+	s.api.attempts = 2
+	class := membership.DefaultClass("kept")
+	class.MaxBytes++
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"PUT", pathOf(s.stranger("late")), v1.PutUser{Name: "late"}}, {"DELETE", pathOf(s.out), nil},
+		{"PUT", v1.PathRooms + "/late", v1.PutRoom{}}, {"DELETE", v1.PathRooms + "/mute", nil},
+		{"PUT", v1.PathRooms + "/red/members/rita", v1.PutMember{Role: v1.RoleAdmin}}, {"DELETE", v1.PathRooms + "/red/members/rita", nil},
+		{"PUT", v1.PathClasses + "/kept", class}, {"DELETE", v1.PathClasses + "/free", nil},
+	} {
+		s.root.do(c.method, c.path, c.body).expect(t, 409, v1.CodeConflict)
+	}
+}

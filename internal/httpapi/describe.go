@@ -107,7 +107,7 @@ var everyCode = []string{v1.CodeToken, v1.CodeRate, v1.CodeInternal, v1.CodeUnav
 type operation struct {
 	id, method, path, summary string
 	codes                     []string
-	// conditions is set for what takes If-Match and answers 412.
+	// conditions is set for what takes If-Match, answers 412, and 409 where others come in between again and again.
 	conditions bool
 	public     bool
 	// memory is set for what is answered from memory, where nothing can break.
@@ -122,6 +122,9 @@ func (o operation) describe(r huma.Registry) huma.Operation {
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // both are seen to before
 		Responses: map[string]*huma.Response{}}
 	codes := slices.Concat(o.codes, everyCode)
+	if o.conditions && !slices.Contains(codes, v1.CodeConflict) {
+		codes = append(codes, v1.CodeConflict) // others have changed it at each attempt
+	}
 	if o.memory {
 		codes = slices.DeleteFunc(codes, func(c string) bool { return c == v1.CodeInternal })
 	}

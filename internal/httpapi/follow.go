@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -29,8 +29,9 @@ type follower struct {
 	rc     *http.ResponseController
 }
 
-// eventTimeout is how long a client may take to read what was sent.
-const eventTimeout = 10 * time.Second
+// eventTimeout is how long a client may take to read a piece of what is sent, and eventPiece how many bytes that is: so a message that is large
+// gets to who is slow, too, and who reads nothing is gone soon.
+const eventTimeout, eventPiece = 10 * time.Second, 16 << 10
 
 // begin listens, and then reads the first page: so nothing comes between.
 func (f *follower) begin(ctx context.Context, q v1.HistoryRequest) error {
@@ -82,9 +83,11 @@ func (f *follower) run(ctx context.Context, w http.ResponseWriter) {
 var errGone = errors.New("the client is gone")
 
 func (f *follower) write(format string, args ...any) error {
-	_ = f.rc.SetWriteDeadline(time.Now().Add(eventTimeout))
-	if _, err := io.WriteString(f.w, fmt.Sprintf(format, args...)); err != nil {
-		return errors.Join(errGone, err)
+	for piece := range slices.Chunk(fmt.Appendf(nil, format, args...), eventPiece) {
+		_ = f.rc.SetWriteDeadline(time.Now().Add(eventTimeout))
+		if _, err := f.w.Write(piece); err != nil {
+			return errors.Join(errGone, err)
+		}
 	}
 	if err := f.rc.Flush(); err != nil {
 		return errors.Join(errGone, err)

@@ -3,11 +3,15 @@
 package httpapi
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,5 +52,40 @@ func TestAGapIsFilled(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"text 0", "text 1", "text 2"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// slow is a client that reads so many bytes in the time until the deadline, and then is cut off.
+type slow struct {
+	*httptest.ResponseRecorder
+	most, left int
+}
+
+func (s *slow) SetWriteDeadline(at time.Time) error {
+	if !at.IsZero() {
+		s.left = s.most
+	}
+	return nil
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	if s.left -= len(b); s.left < 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.ResponseRecorder.Write(b)
+}
+
+// Who takes longer for a large message than for one piece of it gets past it; who takes longer for a piece is gone.
+func TestALargeMessageGetsToWhoIsSlow(t *testing.T) {
+	m := v1.Message{Sequence: 7, Data: bytes.Repeat([]byte("x"), 1<<20)}
+	for most, want := range map[int]error{eventPiece: nil, eventPiece - 1: errGone} {
+		w := &slow{ResponseRecorder: httptest.NewRecorder(), most: most}
+		f := &follower{w: w, rc: http.NewResponseController(w)}
+		if err := f.event(t.Context(), m); !errors.Is(err, want) {
+			t.Errorf("%d bytes at a time: %v, want %v", most, err, want)
+		}
+		if got := w.Body.Len(); want == nil && got < len(m.Data) {
+			t.Errorf("%d bytes came", got)
+		}
 	}
 }

@@ -4,14 +4,19 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/natstest"
@@ -154,6 +159,27 @@ func TestRates(t *testing.T) {
 	ann.do("GET", v1.PathClasses, nil).expect(t, 200, "")
 	b.do("GET", v1.PathCluster, nil).expect(t, 429, v1.CodeRate)
 	b.do("GET", pathOpenAPI+".json", nil).expect(t, 429, v1.CodeRate)
+}
+
+// To be sure that something is not there takes a write by a quorum. Nobody has more of them made than one may make requests.
+func TestWhatIsAbsentCountsAsARequest(t *testing.T) {
+	now := time.Now()
+	b := newBus(t, func(c *Config) { c.Limits.UserRate, c.Now = 2, func() time.Time { return now } })
+	ann := b.user("ann", false)
+	var writes atomic.Int64
+	b.hook(func(_ context.Context, _ *nats.Msg, write func() (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
+		writes.Add(1)
+		return write()
+	})
+	for range 4 {
+		ann.do("GET", v1.PathClasses+"/none", nil).expect(t, 404, v1.CodeNotFound)
+	}
+	for range 4 {
+		ann.do("GET", v1.PathClasses+"/none", nil).expect(t, 429, v1.CodeRate)
+	}
+	if n := writes.Load(); n != 4 {
+		t.Errorf("%d writes for four reads", n)
+	}
 }
 
 // However many there are, no more are remembered than were busy lately.

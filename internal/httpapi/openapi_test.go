@@ -89,6 +89,7 @@ func newScene(t *testing.T, log *statusLog) *scene {
 	})
 	s := &scene{bus: b, root: b.user("root", true), ann: b.user("ann", false), rita: b.user("rita", false), out: b.user("out", false)}
 	b.class("kept")
+	b.class("free")
 	b.room("red", "kept", map[*user]v1.Role{s.ann: v1.RoleAdmin, s.rita: v1.RoleReader, s.root: v1.RoleMember})
 	b.room("mute", "", map[*user]v1.Role{s.ann: v1.RoleMember})
 	s.routes = b.mustDescription()
@@ -137,6 +138,7 @@ func TestDescriptionHolds(t *testing.T) {
 	s.refusedBefore(t)
 	s.badInput()
 	s.successes(t)
+	s.lostRaces(t)
 	s.refusedByRules(t)
 	s.failures(t)
 	// Undocumented, or documented in vain.

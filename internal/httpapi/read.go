@@ -49,7 +49,8 @@ func (a *API) describeRead(path string) {
 			o.Description = "With Accept: " + contentEvents + " the answer follows the room, by server-sent events: each has a Message as data and its " +
 				"sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or " +
 				"last, or else with what comes next. Comments between events are to be ignored. An event named \"problem\" is the last: its data is a " +
-				"Problem. In a room that keeps nothing events have no id, and only following is possible."
+				"Problem. In a room that keeps nothing events have no id, and only following is possible. Who takes more than 10 seconds to read " +
+				"16 KiB of it is cut off."
 			schemas := a.huma.OpenAPI().Components.Schemas
 			o.Responses["200"].Description = http.StatusText(http.StatusOK)
 			o.Responses["200"].Content = map[string]*huma.MediaType{

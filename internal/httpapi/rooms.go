@@ -19,7 +19,7 @@ func (a *API) describeRooms() {
 		codes: []string{v1.CodeNotFound, v1.CodeInvalid}}, a.getRoom)
 	register(a, operation{id: "put-room", method: http.MethodPut, path: path, conditions: true,
 		summary: "Make a room (admins). While one of that name is being deleted the code is conflict",
-		codes:   []string{v1.CodeForbidden, v1.CodeExists, v1.CodeConflict, v1.CodeLimit, v1.CodeInvalid}}, a.putRoom)
+		codes:   []string{v1.CodeForbidden, v1.CodeExists, v1.CodeLimit, v1.CodeInvalid}}, a.putRoom)
 	register(a, operation{id: "delete-room", method: http.MethodDelete, path: path, conditions: true,
 		summary: "Delete a room with its history (admins). It is gone for everybody at once",
 		codes:   []string{v1.CodeForbidden, v1.CodeNotFound, v1.CodeInvalid}}, a.deleteRoom)

@@ -494,7 +494,7 @@ type ClientInterface interface {
 
 	// ReadMessages Read a page of a room's history, or follow the room (who is in it)
 	//
-	// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible.
+	// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible. Who takes more than 10 seconds to read 16 KiB of it is cut off.
 	//
 	// Corresponds with GET /v1/rooms/{room}/messages (the `ReadMessages` operationId).
 	ReadMessages(ctx context.Context, room string, params *ReadMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -807,7 +807,7 @@ func (c *Client) PutMember(ctx context.Context, room string, user string, params
 
 // ReadMessages Read a page of a room's history, or follow the room (who is in it)
 //
-// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible.
+// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible. Who takes more than 10 seconds to read 16 KiB of it is cut off.
 //
 // Corresponds with GET /v1/rooms/{room}/messages (the `ReadMessages` operationId).
 func (c *Client) ReadMessages(ctx context.Context, room string, params *ReadMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2241,7 +2241,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadMessagesWithResponse Read a page of a room's history, or follow the room (who is in it)
 	//
-	// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible.
+	// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible. Who takes more than 10 seconds to read 16 KiB of it is cut off.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2906,6 +2906,8 @@ type DeleteRoomResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationproblemJSON412 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
@@ -2936,6 +2938,11 @@ func (r DeleteRoomResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r DeleteRoomResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r DeleteRoomResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
@@ -3322,6 +3329,8 @@ type DeleteMemberResponse struct {
 	ApplicationproblemJSON403 *Problem
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
 	ApplicationproblemJSON412 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
@@ -3352,6 +3361,11 @@ func (r DeleteMemberResponse) GetApplicationproblemJSON403() *Problem {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r DeleteMemberResponse) GetApplicationproblemJSON404() *Problem {
 	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r DeleteMemberResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
@@ -4519,7 +4533,7 @@ func (c *ClientWithResponses) PutMemberWithResponse(ctx context.Context, room st
 
 // ReadMessagesWithResponse Read a page of a room's history, or follow the room (who is in it)
 //
-// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible.
+// With Accept: text/event-stream the answer follows the room, by server-sent events: each has a Message as data and its sequence as id, so that a client that comes back with Last-Event-ID goes on after it, without a gap. It begins with from, since or last, or else with what comes next. Comments between events are to be ignored. An event named "problem" is the last: its data is a Problem. In a room that keeps nothing events have no id, and only following is possible. Who takes more than 10 seconds to read 16 KiB of it is cut off.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5172,6 +5186,13 @@ func ParseDeleteRoomResponse(rsp *http.Response) (*DeleteRoomResponse, error) {
 		}
 		response.ApplicationproblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -5545,6 +5566,13 @@ func ParseDeleteMemberResponse(rsp *http.Response) (*DeleteMemberResponse, error
 			return nil, err
 		}
 		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest Problem
