@@ -223,6 +223,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method, route = "other", "other"
 	}
 	defer func() { a.c.Answered(method, route, s.status) }()
+	defer a.recovered(s, method, route)
 	s.Header().Set("Cache-Control", "no-store")
 	s.Header().Set("X-Content-Type-Options", "nosniff")
 	switch {
@@ -261,16 +262,23 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// statusWriter remembers the status.
+// statusWriter remembers the status, and whether an answer has begun.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	begun  bool
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *statusWriter) WriteHeader(status int) {
-	s.status = status
+	s.status, s.begun = status, true
 	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (s *statusWriter) Write(b []byte) (int, error) {
+	s.begun = true
+	return s.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController.

@@ -5,6 +5,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"maps"
@@ -171,7 +172,9 @@ func register[I, O any](a *API, o operation, handle func(context.Context, *calle
 		}
 		f := problemOf(ctx, err)
 		if f.Code == v1.CodeInternal {
-			a.log.Error("a request failed", "operation", o.id, "error", err)
+			id := rand.Text()
+			a.log.Error("a request failed", "request", id, "operation", o.id, "error", err)
+			f = failed(id)
 		}
 		return nil, f
 	})

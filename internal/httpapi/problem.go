@@ -4,9 +4,13 @@ package httpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -117,7 +121,36 @@ func problemOf(ctx context.Context, err error) *failure {
 		}
 		return fail(s.code, err.Error())
 	}
-	return fail(v1.CodeInternal, "the node failed, and has logged why: try again, or tell its operator")
+	return failed("")
+}
+
+// failed tells of a failure of the node, which its log has under the request's id, if it has one.
+func failed(id string) *failure {
+	if id != "" {
+		id = " of request " + id
+	}
+	return fail(v1.CodeInternal, "the node failed, and has logged why: try again, or tell its operator"+id)
+}
+
+// recovered is deferred where requests are answered: one that panics is the node's failure. What it panicked with may be the caller's, or
+// secret, unless it is the runtime's, so that the log has where it was instead.
+func (a *API) recovered(w *statusWriter, method, route string) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, is := v.(error); !is || !errors.Is(err, http.ErrAbortHandler) {
+		id, what := rand.Text(), fmt.Sprintf("%T", v)
+		if err, ok := v.(runtime.Error); ok {
+			what = err.Error()
+		}
+		a.log.Error("a request panicked", "request", id, "method", method, "route", route, "panic", what, "stack", string(debug.Stack()))
+		if !w.begun {
+			failed(id).writeTo(w)
+			return
+		}
+	}
+	panic(http.ErrAbortHandler) // half an answer must not be taken for all of it; this is what ends its connection without a word
 }
 
 // transform gives huma's own errors, which come of what requests break before a handler sees them, the form of all others.
