@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -61,8 +62,11 @@ func (v Voice) Page(ctx context.Context, user, room string, q v1.HistoryRequest)
 	return list, end, err
 }
 
+// mostHeard is how many bytes of messages may wait for one who listens: a node has many of these, and messages may be large.
+const mostHeard = 4 << 20
+
 // Listen hears what a room says from its return on, until stop is called. Its context must have a deadline. next waits for a message,
-// until its own context ends. At most buffer messages wait for it, and those that come meanwhile are lost: of a room that keeps history
+// until its own context ends. At most buffer messages of 4 MiB together wait for it, and those that come meanwhile are lost: of a room that keeps history
 // before says which sequence the room's message before it has, so that the gap shows; where nothing is kept next fails from then on,
 // with v1.CodeSlow.
 func (v Voice) Listen(ctx context.Context, room v1.Room, buffer int) (
@@ -71,12 +75,23 @@ func (v Voice) Listen(ctx context.Context, room v1.Room, buffer int) (
 	if room.Class == "" {
 		subject = v1.RoomSubject(room.ID, "*", v1.SubjectMessage)
 	}
-	heard := make(chan *nats.Msg, buffer)
-	sub, err := v.Clients.ChanSubscribe(subject, heard)
+	heard, over := make(chan *nats.Msg), make(chan struct{})
+	sub, err := v.Clients.Subscribe(subject, func(m *nats.Msg) {
+		select {
+		case heard <- m:
+		case <-over:
+		}
+	})
+	if err == nil {
+		err = sub.SetPendingLimits(buffer, mostHeard)
+	}
 	if err != nil {
 		return nil, nil, unreachable(err)
 	}
-	stop = func() { _ = sub.Unsubscribe() } // its connection may be closed
+	stop = sync.OnceFunc(func() {
+		_ = sub.Unsubscribe() // its connection may be closed
+		close(over)
+	})
 	if err := v.Clients.FlushWithContext(ctx); err != nil {
 		stop()
 		return nil, nil, unreachable(err)
