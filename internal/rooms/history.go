@@ -50,17 +50,6 @@ func (s *Service) queueHistory(m *nats.Msg) {
 	}
 }
 
-func (s *Service) readHistory() {
-	for {
-		q, ok := s.reads.next()
-		if !ok {
-			return
-		}
-		s.answerHistory(q)
-		s.reads.done(q)
-	}
-}
-
 func (s *Service) answerHistory(q read) {
 	p, refused := s.readPage(q)
 	if refused == nil {

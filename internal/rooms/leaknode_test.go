@@ -145,7 +145,7 @@ func TestLeakBetweenAccounts(t *testing.T) {
 // wait, and who asks is told what became of it.
 func TestLeakTwoClassesInTurn(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.AppendTimeout = 4, time.Hour })
-	room := b.stuck()
+	room := b.stuck("stuck")
 	c := b.client(alice)
 	c.append(red, "x")
 	b.services[0].pending.note("stuck", true) // as if it had answered until now

@@ -82,7 +82,7 @@ func TestUserRates(t *testing.T) {
 // One user's requests that are not answered yet leave room for those of others.
 func TestRequestsInFlightOfOneUserAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.MaxReadsOfUser, c.AppendTimeout = 2, 2, time.Hour })
-	room := b.stuck()
+	room := b.stuck("stuck")
 	c := b.client(alice)
 	for range b.services[0].most[serviceAppend] {
 		if err := c.PublishRequest(v1.AppendSubject(alice, room), c.NewInbox(), nil); err != nil {

@@ -3,7 +3,6 @@
 package rooms
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -15,102 +14,123 @@ type read struct {
 	body         []byte
 }
 
-// reads are the requests that wait or are being read: so many, and so many of one class, that one which can't be read leaves something
-// to the others.
+// reads are the requests that wait or are being read. Each class has a queue and a reader of its own, and takes more readers from those that
+// all share: so none has to wait for others, however many of them can't be read.
 type reads struct {
-	limit, ofClass, busyOfClass int // that wait, and of one class that wait, and that are being read
+	limit, shared int // that wait of one class, and that are being read beside one of each class
+	read          func(read)
 
-	mu     sync.Mutex
-	change sync.Cond
-	queue  []read         // the oldest first
-	busy   map[string]int // that are being read, by class
-	closed bool
+	mu      sync.Mutex
+	lanes   map[string]*lane // by class; an empty one is forgotten
+	beside  int              // readers of a class beside its own, of all classes
+	closed  bool
+	readers sync.WaitGroup
 }
 
-func newReads(limit, readers int) *reads {
-	r := &reads{limit: limit, ofClass: limit - limit/4, busyOfClass: max(1, readers-1), busy: map[string]int{}}
-	r.change.L = &r.mu
-	return r
+// lane is what there is of one class.
+type lane struct {
+	queue []read // the oldest first
+	busy  int    // that are being read
 }
 
-// push is false when there are as many as may be, and after close: a subscription that took too long to drain may still have some.
+func newReads(limit, readers int, do func(read)) *reads {
+	return &reads{limit: limit, shared: readers - 1, read: do, lanes: map[string]*lane{}}
+}
+
+// push is false when as many of the class wait as may, and after close: a subscription that took too long to drain may still have some.
 func (r *reads) push(q read) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	alike := 0
-	for _, other := range r.queue {
-		if other.class == q.class {
-			alike++
-		}
+	l := r.lanes[q.class]
+	if l == nil {
+		l = &lane{}
 	}
-	if r.closed || len(r.queue) >= r.limit || alike >= r.ofClass {
+	if r.closed || len(l.queue) >= r.limit {
 		return false
 	}
+	r.lanes[q.class] = l
 	q.budget.inFlight.Add(1)
-	r.queue = append(r.queue, q)
-	r.change.Broadcast()
+	l.queue = append(l.queue, q)
+	if l.busy == 0 || r.beside < r.shared {
+		r.readers.Go(r.work)
+	}
 	return true
 }
 
-// next waits for a request whose class has a reader left for it. It is false after close, when none is left.
-func (r *reads) next() (read, bool) {
+// work is a reader: it reads until nothing is left that it may read. What waits then is of classes that have readers, each of which looks
+// for more.
+func (r *reads) work() {
+	for q, ok := r.next(); ok; q, ok = r.next() {
+		r.read(q)
+		r.done(q)
+	}
+}
+
+// next takes the oldest request whose class has a reader left for it.
+func (r *reads) next() (q read, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
-		for i, q := range r.queue {
-			if r.busy[q.class] < r.busyOfClass {
-				r.queue = slices.Delete(r.queue, i, i+1)
-				r.busy[q.class]++
-				return q, true
-			}
+	var from *lane
+	for _, l := range r.lanes {
+		if len(l.queue) > 0 && (l.busy == 0 || r.beside < r.shared) && (from == nil || l.queue[0].at.Before(from.queue[0].at)) {
+			from = l
 		}
-		if r.closed && len(r.queue) == 0 {
-			return read{}, false
-		}
-		r.change.Wait()
 	}
+	if from == nil {
+		return read{}, false
+	}
+	if from.busy++; from.busy > 1 {
+		r.beside++
+	}
+	q, from.queue = from.queue[0], from.queue[1:]
+	return q, true
 }
 
 // done is called when a request that next gave is answered.
 func (r *reads) done(q read) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.busy[q.class]--; r.busy[q.class] == 0 {
-		delete(r.busy, q.class)
+	l := r.lanes[q.class]
+	if l.busy--; l.busy > 0 {
+		r.beside--
 	}
 	q.budget.inFlight.Add(-1)
-	r.change.Broadcast()
+	r.forget(q.class)
+}
+
+func (r *reads) forget(class string) {
+	if l := r.lanes[class]; l.busy == 0 && len(l.queue) == 0 {
+		delete(r.lanes, class)
+	}
 }
 
 // expired takes those that wait since a time or longer: nobody would wait for the answer any more by when it came.
-func (r *reads) expired(since time.Time) []read {
+func (r *reads) expired(since time.Time) (late []read) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := 0
-	for n < len(r.queue) && !r.queue[n].at.After(since) {
-		r.queue[n].budget.inFlight.Add(-1)
-		n++
+	for class, l := range r.lanes {
+		for len(l.queue) > 0 && !l.queue[0].at.After(since) {
+			l.queue[0].budget.inFlight.Add(-1)
+			late, l.queue = append(late, l.queue[0]), l.queue[1:]
+		}
+		r.forget(class)
 	}
-	late := slices.Clone(r.queue[:n])
-	r.queue = slices.Delete(r.queue, 0, n)
-	r.change.Broadcast() // after close the readers may end now
 	return late
 }
 
-func (r *reads) len() int {
+func (r *reads) len() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.queue)
-	for _, busy := range r.busy {
-		n += busy
+	for _, l := range r.lanes {
+		n += len(l.queue) + l.busy
 	}
 	return n
 }
 
-// close ends the readers once they have read what was pushed.
+// close ends when what was pushed is read.
 func (r *reads) close() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.closed = true
-	r.change.Broadcast()
+	r.mu.Unlock()
+	r.readers.Wait()
 }

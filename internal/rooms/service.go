@@ -61,10 +61,11 @@ type Config struct {
 	MaxAppends, MaxAppendsOfUser int
 	// AppendTimeout is how long an append counts as waiting, 5 s by default.
 	AppendTimeout time.Duration
-	// Readers is how many pages of history are read at a time, 4 by default. Each may take 5 MiB of memory. One class has at most all
-	// but one of them, and three quarters of MaxReads, so that one that can't be read leaves something to the others.
+	// Readers is how many pages of history of one class are read at a time, 4 by default. One reader is the class's own, and all classes share
+	// the others, so that however many can't be read, the next one is. Each may take 5 MiB of memory: 15 MiB for all, and 5 for each class.
 	Readers int
-	// MaxReads is how many requests for history may wait, 256 by default, and MaxReadsOfUser how many of one user, 16 by default.
+	// MaxReads is how many requests for history of one class may wait, 256 by default, and MaxReadsOfUser how many of one user, of any class, may
+	// wait or be read, 16 by default.
 	MaxReads, MaxReadsOfUser int
 	// ReadTimeout is how long a request for a page may wait, and how long reading it may take, 3 s by default.
 	ReadTimeout time.Duration
@@ -112,11 +113,13 @@ func New(cfg Config) (*Service, error) {
 	cfg.AppendTimeout = cmp.Or(cfg.AppendTimeout, 5*time.Second)
 	cfg.Readers, cfg.ReadTimeout = cmp.Or(cfg.Readers, 4), cmp.Or(cfg.ReadTimeout, 3*time.Second)
 	cfg.MaxReads, cfg.MaxReadsOfUser = cmp.Or(cfg.MaxReads, 256), cmp.Or(cfg.MaxReadsOfUser, 16)
-	return &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: cfg.History.NewInbox() + ".",
+	s := &Service{cfg: cfg, pending: newPending(cfg.MaxAppends), acks: cfg.History.NewInbox() + ".",
 		limits:   [...]*limits{newLimits(), newLimits(), newLimits()},
 		rates:    [...]float64{serviceAppend: cfg.AppendRate, serviceHistory: cfg.RequestRate, serviceRooms: cfg.RequestRate},
 		most:     [...]int{serviceAppend: cfg.MaxAppendsOfUser + cfg.MaxAppendsOfUser/2 + probeEvery, serviceHistory: cfg.MaxReadsOfUser, serviceRooms: 1},
-		appender: appender{header: nats.Header{}}, reads: newReads(cfg.MaxReads, cfg.Readers)}, nil
+		appender: appender{header: nats.Header{}}}
+	s.reads = newReads(cfg.MaxReads, cfg.Readers, s.answerHistory)
+	return s, nil
 }
 
 // Run serves until the context ends, and is called once. It takes requests only while the directory is ready: those go to other nodes
@@ -127,11 +130,6 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("subscribe to acknowledgements of history: %w", err)
 	}
 	defer acks.Unsubscribe()
-	var readers sync.WaitGroup
-	for range s.cfg.Readers {
-		readers.Go(s.readHistory)
-	}
-	defer readers.Wait()
 	defer s.reads.close()
 	var subs []*subscription
 	defer func() { s.leave(subs) }()
