@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import "slices"
+
+// Reasons of conditions.
+const (
+	ReasonAllInSync          = "AllInSync"
+	ReasonStable             = "Stable"
+	ReasonPaused             = "Paused"
+	ReasonDeleting           = "Deleting"
+	ReasonForming            = "Forming"
+	ReasonFormed             = "Formed"
+	ReasonScalingUp          = "ScalingUp"
+	ReasonScalingDown        = "ScalingDown"
+	ReasonRolling            = "Rolling"
+	ReasonRepairing          = "Repairing"
+	ReasonRotating           = "Rotating"
+	ReasonGrowingVolumes     = "GrowingVolumes"
+	ReasonPodsPending        = "PodsPending"
+	ReasonPodsFailing        = "PodsFailing"
+	ReasonMemberNotReady     = "MemberNotReady"
+	ReasonNoLeader           = "NoLeader"
+	ReasonNoChange           = "NoChange"
+	ReasonReplicasBehind     = "ReplicasBehind"
+	ReasonReplicasMissing    = "ReplicasMissing"
+	ReasonUpToDate           = "UpToDate"
+	ReasonConsentNeeded      = "ConsentNeeded"
+	ReasonManualRoll         = "ManualRoll"
+	ReasonRollStopped        = "RollStopped"
+	ReasonCertificatesValid  = "CertificatesValid"
+	ReasonCertManagerMissing = "CertManagerMissing"
+	ReasonCertificatePending = "CertificatePending"
+	ReasonCertificateFailed  = "CertificateFailed"
+	ReasonCertificateExpired = "CertificateExpired"
+	ReasonIssuerWithoutCA    = "IssuerWithoutCA"
+	ReasonAddressPending     = "AddressPending"
+	ReasonSecretLost         = "SecretLost"
+	ReasonNotOwned           = "NotOwned"
+	ReasonApplyRefused       = "ApplyRefused"
+	ReasonInvalidSpec        = "InvalidSpec"
+	ReasonHistoryDoesNotFit  = "HistoryDoesNotFit"
+	ReasonVolumesCannotGrow  = "VolumesCannotGrow"
+	ReasonQuorumLost         = "QuorumLost"
+	ReasonAllDisksLost       = "AllDisksLost"
+	ReasonRecordLost         = "RecordLost"
+	ReasonFounderDiskLost    = "FounderDiskLost"
+	ReasonForeignNode        = "ForeignNode"
+	ReasonForeignDisk        = "ForeignDisk"
+	ReasonRemovalInDoubt     = "RemovalInDoubt"
+	ReasonDataAtRisk         = "DataAtRisk"
+	ReasonDataLost           = "DataLost"
+)
+
+// Reason is what a reason means and what to do about it.
+type Reason struct {
+	// Name is one of the constants.
+	Name string
+	// Conditions are the types on which it occurs.
+	Conditions []string
+	// Means says what the operator has seen; the condition's message names the objects.
+	Means string
+	// Remedy says what a person does. "Nothing" begins it where the operator goes on by itself.
+	Remedy string
+}
+
+// Reasons returns the table of all reasons, in the order in which it is to be read. It is a copy.
+func Reasons() []Reason { return slices.Clone(reasons) }
+
+const (
+	ready       = ConditionReady
+	progressing = ConditionProgressing
+	degraded    = ConditionDegraded
+	stalled     = ConditionStalled
+	formed      = ConditionFormed
+	certs       = ConditionCertificatesReady
+	inSync      = ConditionReplicasInSync
+	upgrading   = ConditionUpgrading
+)
+
+var reasons = []Reason{
+	{ReasonAllInSync, []string{ready, inSync}, "As many members as wished are in sync and serve clients.", "Nothing."},
+	{ReasonStable, []string{progressing, degraded, stalled}, "There is nothing to do, to mend or to decide.", "Nothing."},
+	{ReasonPaused, []string{ready, progressing, stalled}, "spec.pause is true: the operator reports and changes nothing.",
+		"Set spec.pause to false when it may go on."},
+	{ReasonDeleting, []string{ready, progressing}, "The UnibusCluster is being deleted.",
+		"Nothing. Volumes are kept unless spec.storage.whenDeleted is Delete."},
+	{ReasonForming, []string{ready, progressing, formed}, "The first node is being started and founds the cluster.", "Nothing; the message says what is waited for."},
+	{ReasonFormed, []string{formed}, "The cluster was founded; status.clusterID is its id for ever.", "Nothing."},
+	{ReasonScalingUp, []string{ready, progressing}, "Nodes join, one at a time.", "Nothing. To turn back, set spec.replicas to what it was."},
+	{ReasonScalingDown, []string{ready, progressing}, "Nodes are emptied, removed and stopped, one at a time.",
+		"Nothing. To turn back, set spec.replicas to what it was; a node that is being removed already leaves first and joins anew."},
+	{ReasonRolling, []string{ready, progressing, upgrading}, "Pods are replaced, one at a time, each when all others are in sync.",
+		"Nothing. A new spec turns the roll to itself."},
+	{ReasonRepairing, []string{ready, progressing, degraded}, "A node was lost with its disk; it is removed, and its place filled anew.", "Nothing."},
+	{ReasonRotating, []string{progressing, certs}, "A CA, a certificate or a password is being replaced while both are accepted.", "Nothing."},
+	{ReasonGrowingVolumes, []string{progressing}, "Volumes are being expanded.", "Nothing; the message says for which volume it waits."},
+
+	{ReasonPodsPending, []string{ready, progressing, degraded}, "A pod can't be placed, or its volume can't be had.",
+		"Look at the events of the pod and of its PersistentVolumeClaim; give machines, a StorageClass, or relax spec.scheduling."},
+	{ReasonPodsFailing, []string{ready, progressing, degraded}, "A pod does not start, or ends again and again.",
+		"Read the log of the pod and the message: an image that can't be pulled is corrected in spec.image, a refusal of the node says its remedy."},
+	{ReasonMemberNotReady, []string{ready, degraded, inSync}, "A member does not answer or is not in sync. It is waited for: silence is not death.",
+		"Bring its machine back. If the machine is gone for good delete its Node object; if its disk is, delete its PersistentVolumeClaim or name the server in unibus.dev/lost."},
+	{ReasonNoLeader, []string{ready, degraded}, "No node answers as the leader of a majority. Right after a loss this lasts seconds.",
+		"If it stays, bring the missing nodes back; see QuorumLost."},
+	{ReasonNoChange, []string{stalled}, "The same step has been tried for two minutes, and nothing that is seen has changed.",
+		"The message has the step and what stands in its way; the operator keeps trying."},
+	{ReasonReplicasBehind, []string{ready, inSync, degraded}, "Replicas of streams are still being copied.", "Nothing."},
+	{ReasonReplicasMissing, []string{ready, inSync, degraded}, "Streams have fewer replicas than there are members.",
+		"Nothing: they are raised once all members are in sync. If it stays, a node has no space: enlarge spec.storage.size."},
+
+	{ReasonUpToDate, []string{upgrading}, "All pods are as the spec has them.", "Nothing."},
+	{ReasonConsentNeeded, []string{upgrading}, "A newer operator would change the pods; status.plan shows how.",
+		"Set spec.updateStrategy.operatorChanges to Roll, or let it wait for your own next change."},
+	{ReasonManualRoll, []string{upgrading}, "Pods differ from the spec, and spec.updateStrategy.type is Manual.",
+		"Delete one pod, wait until the UnibusCluster is Ready but for this, then the next; the one that leads the meta group last."},
+	{ReasonRollStopped, []string{ready, upgrading, stalled}, "A node that was changed did not come back in sync within spec.updateStrategy.nodeTimeout.",
+		"Read the log of the pod that the message names; correct the spec, or set it back: either goes on from here."},
+
+	{ReasonCertificatesValid, []string{certs}, "All certificates are issued, valid and in use.", "Nothing."},
+	{ReasonCertManagerMissing, []string{ready, certs, stalled}, "The API of cert-manager is not installed. Nothing was made.",
+		"Install cert-manager; the operator goes on by itself."},
+	{ReasonCertificatePending, []string{ready, certs}, "cert-manager has not issued a certificate yet.",
+		"Nothing for a minute; then look at the Certificate that the message names with: cmctl status certificate, or kubectl describe."},
+	{ReasonCertificateFailed, []string{ready, certs, stalled}, "cert-manager says that a certificate can't be issued, or the issuer does not exist.",
+		"Correct spec.tls, or make the issuer that the message names."},
+	{ReasonCertificateExpired, []string{ready, certs, degraded}, "The time of a certificate in use has ended or is about to.",
+		"See why cert-manager does not renew the Certificate that the message names, and whether clocks are right."},
+	{ReasonIssuerWithoutCA, []string{ready, certs, stalled}, "The issuer of routes gives no CA (ca.crt), so that nodes could not know each other.",
+		"Name an issuer that has a CA, or none in spec.tls.route."},
+	{ReasonAddressPending, []string{ready, certs}, "The load balancer or the machines have no address yet; it enters the certificate once it is known.",
+		"Nothing; if it stays, the environment has no load balancers: choose NodePort, or give spec.tls.client.names."},
+	{ReasonSecretLost, []string{ready, degraded, stalled}, "A Secret that was made once is gone while nodes run with what it held.",
+		"Restore it from a backup. Or approve new ones with the annotation that the message names: nodes are then restarted, one at a time."},
+
+	{ReasonNotOwned, []string{ready, stalled}, "An object has the name that the operator needs and is not this cluster's. It was not touched.",
+		"Delete or rename the object that the message names, or name the UnibusCluster otherwise."},
+	{ReasonApplyRefused, []string{ready, stalled}, "Kubernetes refuses an object: a quota, a policy, missing rights.",
+		"The message has the refusal; mend what it names."},
+	{ReasonInvalidSpec, []string{ready, stalled}, "The spec asks for what can't be, beyond what is refused when it is written.",
+		"Correct the field that the message names. What runs is left as it is."},
+	{ReasonHistoryDoesNotFit, []string{ready, stalled}, "A history class has no space in the nodes' stores beside the others.",
+		"Make classes smaller or spec.storage.size larger."},
+	{ReasonVolumesCannotGrow, []string{ready, stalled}, "The StorageClass does not allow volumes to be expanded.",
+		"Allow it (allowVolumeExpansion), or set spec.storage.size back: for this field that is taken while no volume has grown."},
+
+	{ReasonQuorumLost, []string{ready, degraded, stalled}, "So many members are lost that no majority is left. Nothing is touched.",
+		"Bring disks back. If they are lost for good, the message says which rescue is possible, what it gives up, and the words for unibus.dev/approve."},
+	{ReasonAllDisksLost, []string{ready, degraded, stalled}, "The cluster was founded, and none of its disks is there.",
+		"Restore volumes from a backup. To begin empty, delete this UnibusCluster and its ConfigMap <name>-identity, and make it anew."},
+	{ReasonRecordLost, []string{ready, degraded, stalled}, "The ConfigMap <name>-identity is gone or damaged while nodes have identities.",
+		"Restore it from a backup. Or approve with the annotation that the message names that it is made anew from what the nodes say."},
+	{ReasonFounderDiskLost, []string{ready, stalled}, "The disk that was to found the cluster was lost before founding was done.",
+		"Nothing was stored yet: delete this UnibusCluster and its ConfigMap <name>-identity, and make it anew."},
+	{ReasonForeignNode, []string{ready, degraded, stalled}, "A node of another cluster answers, or one that the record does not know. Nothing is touched.",
+		"Take away the volume or pod that the message names."},
+	{ReasonForeignDisk, []string{ready, degraded, stalled}, "A place has a volume that is of another cluster, a copy, or older than what the others know.",
+		"Put the right volume in its place, or delete the PersistentVolumeClaim that the message names, so that an empty one is made."},
+	{ReasonRemovalInDoubt, []string{ready, degraded, stalled}, "A node may or may not have been removed when another disk was lost.",
+		"Bring the lost disk back. Otherwise the message says which word for unibus.dev/approve decides it, and what that may lose."},
+	{ReasonDataAtRisk, []string{ready, degraded, stalled}, "A node or disk is to be replaced, and the others do not have all data.",
+		"Bring its disk back. Otherwise the message names the streams, and the words for unibus.dev/approve that give them up."},
+	{ReasonDataLost, []string{degraded}, "The ledger of the last scaling counts fewer messages after than before.",
+		"See status.lastScaling.ledger for the streams; keep all volumes, those of nodes that left too: what is missing may be on them."},
+}
