@@ -95,7 +95,7 @@ func (s *session) adoption(ctx context.Context, n nodeFlags) (inventory, scaling
 	inv := inventory{Replicas: len(n.nodes), Size: len(n.nodes)}
 	var members []string
 	for i, u := range n.nodes {
-		st, err := s.control.status(ctx, u)
+		st, err := s.control.Status(ctx, u)
 		if err != nil {
 			return inv, rec, err
 		}

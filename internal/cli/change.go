@@ -55,7 +55,7 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 			return err
 		}
 	}
-	if o.meta == nil && o.record.Record != nil && question != "" {
+	if o.Meta == nil && o.record.Record != nil && question != "" {
 		// It was stopped, or has just been started: as it is there is nobody to read a ledger from, and nothing to compare with.
 		s.say.line("no leader answers: the cluster is started as it was, to read what it holds")
 		if _, err := s.folder.update(ctx, func(inv *inventory) error { inv.Stopped = false; return nil }); err != nil {
@@ -69,7 +69,7 @@ func (s *session) change(ctx context.Context, question string, wished func(*inve
 	if ctx.Err() != nil {
 		return console.Failf(console.ExitInterrupted, "interrupted; nothing was changed")
 	}
-	if unread != nil && o.meta != nil && s.opts.ledger != ledgerNone {
+	if unread != nil && o.Meta != nil && s.opts.ledger != ledgerNone {
 		s.say.line("without it nothing will tell whether something was lost meanwhile")
 	}
 	if _, err := s.folder.update(ctx, wish); err != nil {

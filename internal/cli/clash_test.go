@@ -41,19 +41,19 @@ func mustAnswer(t *testing.T, address, answer string) *httptest.Server {
 func TestStatusOfWhatIsNoNode(t *testing.T) {
 	ctl, err := newControl(tlsFiles{})
 	must(t, err)
-	defer ctl.close()
+	defer ctl.Close()
 	for _, answer := range []string{`{}`, `{"phase":"waiting"}`, `{"diskID":"a"}`, `{"diskID":"a","phase":"sleeping"}`, `[]`} {
-		if s, err := ctl.status(t.Context(), mustAnswer(t, "", answer).URL); err == nil {
+		if s, err := ctl.Status(t.Context(), mustAnswer(t, "", answer).URL); err == nil {
 			t.Errorf("%s was taken for the status of a node: %+v", answer, s)
 		}
 	}
 	node := mustAnswer(t, "", `{"diskID":"a","phase":"waiting"}`)
-	if _, err := ctl.status(t.Context(), node.URL); err != nil {
+	if _, err := ctl.Status(t.Context(), node.URL); err != nil {
 		t.Errorf("a node: %v", err)
 	}
 	redirect := httptest.NewServer(http.RedirectHandler(node.URL+v1.PathNode, http.StatusTemporaryRedirect))
 	defer redirect.Close()
-	if s, err := ctl.status(t.Context(), redirect.URL); err == nil || !strings.Contains(err.Error(), "307") {
+	if s, err := ctl.Status(t.Context(), redirect.URL); err == nil || !strings.Contains(err.Error(), "307") {
 		t.Errorf("a redirect was followed: %+v, %v", s, err)
 	}
 }

@@ -3,51 +3,21 @@
 package cli
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
-	"slices"
-	"strings"
-	"time"
 
-	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/console"
+	"github.com/unibus/unibus/internal/steering"
 )
-
-const (
-	// statusLimit is how long a node may take to tell its status. It answers from memory.
-	statusLimit = 2 * time.Second
-	// maxStatus is the size limit of an answer in bytes.
-	maxStatus = 1 << 20
-)
-
-// phases are those that a node can be in.
-var phases = []v1.NodePhase{v1.NodeWaiting, v1.NodeStarting, v1.NodeRunning, v1.NodeRepairing, v1.NodeStopping}
-
-// control speaks to control endpoints.
-type control struct{ http *http.Client }
 
 // newControl returns a client with the given files, plain HTTP for loopback only.
-func newControl(files tlsFiles) (*control, error) {
+func newControl(files tlsFiles) (*steering.Control, error) {
 	cfg, err := files.control()
 	if err != nil {
 		return nil, err
 	}
-	// No proxy and no redirect: a node is asked, and gets orders, at the address that is written down and nowhere else.
-	return &control{&http.Client{
-		Transport:     &http.Transport{TLSClientConfig: cfg, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return steering.NewControl(cfg, nil), nil
 }
-
-// close gives up idle connections.
-func (c *control) close() { c.http.CloseIdleConnections() }
 
 // checkControl says why a control URL can't be used.
 func checkControl(raw string, files tlsFiles) error {
@@ -67,96 +37,6 @@ func checkControl(raw string, files tlsFiles) error {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// errStranger is what an answer is refused with that no node gives.
-var errStranger = errors.New("what answers there is not a UniBus node")
-
-// status asks a node for its status. Any web server answers 200, and JSON without a single field of ours is valid: what has no disk id
-// would be heard as a node whose disk is gone.
-func (c *control) status(ctx context.Context, base string) (*v1.NodeStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusLimit)
-	defer cancel()
-	var s v1.NodeStatus
-	if err := c.do(ctx, http.MethodGet, base, v1.PathNode, nil, &s); err != nil {
-		return nil, fmt.Errorf("ask the node at %s: %w", base, err)
-	}
-	if s.DiskID == "" || !slices.Contains(phases, s.Phase) {
-		return nil, fmt.Errorf("ask the node at %s: %w (disk id %q, phase %q): see which program has that port", base, errStranger, s.DiskID, s.Phase)
-	}
-	s.ClientURL, s.RouteURL = reachable(s.ClientURL, base), reachable(s.RouteURL, base)
-	return &s, nil
-}
-
-// reachable puts the host at which a node was reached in place of one that means all of its addresses.
-func reachable(raw, base string) string {
-	u, err := url.Parse(raw)
-	if err != nil || raw == "" {
-		return raw
-	}
-	if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsUnspecified() {
-		return raw
-	}
-	u.Host = net.JoinHostPort(hostOf(base), u.Port())
-	return u.String()
-}
-
-// send gives an order to a node. A refusal is a *v1.Error.
-func (c *control) send(ctx context.Context, base string, o v1.SignedOrder) error {
-	if err := c.do(ctx, http.MethodPost, base, v1.PathOrders, o, nil); err != nil {
-		return fmt.Errorf("send the order to %s: %w", base, err)
-	}
-	return nil
-}
-
-func (c *control) do(ctx context.Context, method, base, path string, body, out any) error {
-	var r io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
-		r = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, r)
-	if err != nil {
-		return err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return unwrapURL(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
-	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		refusal := &v1.Error{}
-		if json.Unmarshal(b, refusal) == nil && refusal.Code != "" {
-			return refusal
-		}
-		return fmt.Errorf("it answered %s", resp.Status)
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
-}
-
-// unwrapURL takes the method and URL off an error, which the caller names in its own words.
-func unwrapURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }
 
 // hostOf is the host of a URL, empty when it can't be read.

@@ -34,8 +34,8 @@ func TestCreateAfterATypingError(t *testing.T) {
 	good := fmt.Sprintf("http://127.0.0.1:%d", port)
 	ctl, err := newControl(tlsFiles{})
 	must(t, err)
-	t.Cleanup(ctl.close)
-	if !natstest.Until(limit, func() bool { _, err := ctl.status(t.Context(), good); return err == nil }) {
+	t.Cleanup(ctl.Close)
+	if !natstest.Until(limit, func() bool { _, err := ctl.Status(t.Context(), good); return err == nil }) {
 		t.Fatalf("the node does not answer:\n%s", proc.Tail(log, 15))
 	}
 

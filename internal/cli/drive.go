@@ -12,6 +12,7 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 const (
@@ -39,7 +40,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 	over := func() error {
 		return console.Failf(console.ExitTimeout, "not done after %v; last: %s\n  the same command goes on, --timeout gives it longer", limit, last)
 	}
-	var q quiet
+	var q steering.Quiet
 	calls := 0
 	for {
 		o, err := d.pass(whole, &q)
@@ -86,7 +87,7 @@ func (d *driver) drive(ctx context.Context, limit time.Duration) (observation, e
 }
 
 // pass starts and stops processes as the inventory says, and observes.
-func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
+func (d *driver) pass(ctx context.Context, q *steering.Quiet) (observation, error) {
 	inv, err := d.folder.inventory()
 	if err != nil {
 		return observation{}, err
@@ -110,7 +111,7 @@ func (d *driver) pass(ctx context.Context, q *quiet) (observation, error) {
 		d.say.line("the cluster answers slowly: one look took %.1f s", took.Seconds())
 	}
 	o.inv = d.remember(ctx, o)
-	o.seen.Quiet = q.measure(o)
+	o.seen.Quiet = q.Measure(o.record, o.seen, o.JetStream)
 	return o, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 )
 
@@ -88,16 +87,4 @@ func (f folder) key(file string) (nkeys.KeyPair, error) {
 		return nil, fmt.Errorf("the key %s is damaged: %w; restore it from a backup", f.path(file), err)
 	}
 	return pair, nil
-}
-
-// login returns how the operator connects to an account.
-func login(operator nkeys.KeyPair) (func(account string) []nats.Option, error) {
-	public, err := operator.PublicKey()
-	if err != nil {
-		return nil, fmt.Errorf("public half of the operator key: %w", err)
-	}
-	return func(account string) []nats.Option {
-		// The account travels as the user name beside the key.
-		return []nats.Option{nats.Nkey(public, operator.Sign), nats.UserInfo(account, "")}
-	}, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/unibus/unibus/internal/e2e/proc"
 	"github.com/unibus/unibus/internal/natstest"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 // limit is how long a condition may take on a slow machine.
@@ -157,7 +158,7 @@ func (l *lab) mustJS() jetstream.JetStream {
 	l.t.Helper()
 	operator, err := l.folder.key(operatorFile)
 	must(l.t, err)
-	connect, err := login(operator)
+	connect, err := steering.Login(operator)
 	must(l.t, err)
 	var urls []string
 	inv, err := l.folder.inventory()

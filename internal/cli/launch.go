@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 const (
@@ -35,7 +36,7 @@ var raftTimers = map[string]string{"2s/4s/500ms": "fast", "4s/9s/1s": "stock"}
 // launcher starts and stops the nodes that are processes of this machine.
 type launcher struct {
 	folder  folder
-	control *control
+	control *steering.Control
 	// program is the path of membershipd, found when it is first needed.
 	program string
 	// failed are the places whose node could not be started.
@@ -286,7 +287,7 @@ func (l *launcher) stopIf(lock, ctx context.Context, i int, is func(inventory) b
 // endpoint has the disk that is expected there.
 func (l *launcher) stop(ctx context.Context, i int, p place) error {
 	pid := l.process(i, p.Local.PID)
-	s, err := l.control.status(ctx, p.Control)
+	s, err := l.control.Status(ctx, p.Control)
 	switch {
 	case pid == 0 && err == nil && (p.DiskID == "" || s.DiskID == p.DiskID):
 		return fmt.Errorf("node-%d is not stopped: disk %s answers at %s, but no process of node-%d runs; stop it by hand", i, s.DiskID, p.Control, i)

@@ -21,7 +21,7 @@ func (l *lab) mustPlaces(n int) *launcher {
 	must(l.t, l.folder.createInventory(l.t.Context(), inventory{Name: "unibus", Replicas: 1, Size: n}))
 	ctl, err := newControl(tlsFiles{})
 	must(l.t, err)
-	l.t.Cleanup(ctl.close)
+	l.t.Cleanup(ctl.Close)
 	launcher := &launcher{folder: l.folder, control: ctl, program: l.bin.Membershipd}
 	inv, err := l.folder.inventory()
 	must(l.t, err)

@@ -83,8 +83,8 @@ func newLedger(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if ob.meta == nil {
-				return fmt.Errorf("no ledger can be read: %w; see unibus cluster status", ob.noLeader)
+			if ob.Meta == nil {
+				return fmt.Errorf("no ledger can be read: %w; see unibus cluster status", ob.NoLeader)
 			}
 			entries, err := s.read(c.Context(), ob, "now")
 			if err != nil {

@@ -122,8 +122,8 @@ unibus cluster remove replaces a lost member without any loss.`,
 // and a member that is not named lost, but does not run, may have what those that run have not: a leader among them alone would
 // forget it, and take it from that member too once it is back.
 func (o observation) mustBeAlone(lost []string) error {
-	if o.meta != nil && !o.meta.Rescue {
-		return fmt.Errorf("%s leads the meta group: nothing is to be rescued; replace a lost member with unibus cluster remove SERVER", o.meta.Leader)
+	if o.Meta != nil && !o.Meta.Rescue {
+		return fmt.Errorf("%s leads the meta group: nothing is to be rescued; replace a lost member with unibus cluster remove SERVER", o.Meta.Leader)
 	}
 	left := 0
 	for _, name := range slices.Sorted(maps.Keys(o.record.Record.Names)) {
@@ -153,7 +153,7 @@ func (o observation) mustBeAlone(lost []string) error {
 
 // rescued says whether a rescue has done its part already, and the leader that there is now does the rest.
 func (o observation) rescued(lost []string) bool {
-	return o.meta != nil && !o.meta.Rescue && !slices.ContainsFunc(lost, func(name string) bool {
+	return o.Meta != nil && !o.Meta.Rescue && !slices.ContainsFunc(lost, func(name string) bool {
 		p := o.record.Record.Names[name].Phase
 		return p != scaling.Removing && p != scaling.Removed
 	})
@@ -201,7 +201,7 @@ func (s *session) rescue(ctx context.Context, lost []string) error {
 func (s *session) removeLost(ctx context.Context, o observation, lost []string, quorum int) error {
 	limit := time.Now().Add(s.opts.timeout)
 	for {
-		if o.meta == nil && s.admin != nil {
+		if o.Meta == nil && s.admin != nil {
 			done, err := s.admin.Rescue(ctx, quorum)
 			if err != nil {
 				s.say.trouble(err)
@@ -214,7 +214,7 @@ func (s *session) removeLost(ctx context.Context, o observation, lost []string, 
 		}
 		left := 0
 		if s.admin == nil {
-			s.say.trouble(o.noLeader)
+			s.say.trouble(o.NoLeader)
 			left = len(lost)
 		}
 		for _, name := range lost {

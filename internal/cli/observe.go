@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,10 +12,8 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/jsadmin"
 	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
 )
-
-// accounts are those that may have streams.
-var accounts = []string{"MEMBERSHIP", "HISTORY"}
 
 // observation is everything that one pass reads, once and live.
 type observation struct {
@@ -29,14 +26,7 @@ type observation struct {
 	// nodes are the answers by place, nil where nothing answers; silent says why.
 	nodes  []*v1.NodeStatus
 	silent []error
-	// meta is nil without a confirmed leader; noLeader says why.
-	meta     *jsadmin.Meta
-	noLeader error
-	streams  []jsadmin.Stream
-	// blocked is set when so much could not be read that nothing may be decided.
-	blocked error
-	// person is true when blocked needs a person.
-	person bool
+	steering.JetStream
 }
 
 // desired is what the inventory wishes.
@@ -48,7 +38,7 @@ func (o observation) desired() scaling.Desired {
 type observer struct {
 	folder   folder
 	launcher *launcher
-	control  *control
+	control  *steering.Control
 	connect  func(ctx context.Context, urls, names []string) (*jsadmin.Admin, error)
 	admin    *jsadmin.Admin
 }
@@ -57,7 +47,7 @@ func (o *observer) close() {
 	if o.admin != nil {
 		o.admin.Close()
 	}
-	o.control.close()
+	o.control.Close()
 }
 
 // observe reads the inventory and all else.
@@ -85,7 +75,7 @@ func (o *observer) observeWith(ctx context.Context, inv inventory) (observation,
 	ob.seen = scaling.Observed{Now: time.Now().UTC(), KnownID: inv.ClusterID, Size: inv.Size}
 	for i, p := range inv.Places {
 		ob.seen.Places = append(ob.seen.Places, scaling.Place{
-			Volume: o.volume(i, p), Started: ob.nodes[i] != nil || o.launcher.started(i, p), Node: nodeOf(ob.nodes[i]),
+			Volume: o.volume(i, p), Started: ob.nodes[i] != nil || o.launcher.started(i, p), Node: steering.Node(ob.nodes[i]),
 		})
 	}
 	o.cluster(ctx, &ob)
@@ -104,21 +94,6 @@ func (o *observer) volume(i int, p place) string {
 	return o.folder.path(storeDir(i))
 }
 
-// nodeOf is a node's word as scaling reads it.
-func nodeOf(s *v1.NodeStatus) *scaling.Node {
-	if s == nil || s.Phase == v1.NodeStopping {
-		return nil
-	}
-	n := &scaling.Node{
-		Running: s.Phase == v1.NodeRunning, Waiting: s.Phase == v1.NodeWaiting, DiskID: s.DiskID, ClusterID: s.ClusterID, Name: s.ServerName,
-		Mark: s.Mark, Nonce: s.Nonce, Journal: s.Journal, Aside: s.Aside, Off: s.Removed, Alone: s.Alone, RouteURL: s.RouteURL,
-	}
-	if s.Meta != nil {
-		n.Members = s.Meta.Members
-	}
-	return n
-}
-
 // cluster asks the cluster itself, through the nodes that run.
 func (o *observer) cluster(ctx context.Context, ob *observation) {
 	var urls, names []string
@@ -133,51 +108,30 @@ func (o *observer) cluster(ctx context.Context, ob *observation) {
 		}
 	}
 	if len(urls) == 0 {
-		ob.noLeader = errors.New("no node runs")
+		ob.NoLeader = errors.New("no node runs")
 		return
 	}
 	if o.admin == nil {
 		a, err := o.connect(ctx, urls, names)
 		if err != nil {
-			ob.noLeader = err
+			ob.NoLeader = err
 			return
 		}
 		o.admin = a
 	}
 	o.admin.Know(urls, names)
-	m, err := o.admin.Meta(ctx)
-	if err != nil {
-		ob.noLeader = err
-		if errors.Is(err, jsadmin.ErrTwoLeaders) {
-			ob.blocked, ob.person = err, true
-		}
-		return
-	}
-	ob.meta = &m
-	ob.seen.Meta = &scaling.Group{Leader: m.Leader}
-	for _, p := range m.Members {
-		ob.seen.Meta.Peers = append(ob.seen.Meta.Peers, scaling.Peer{Name: p.Name, Current: p.Current})
-	}
-	if ob.streams, err = o.admin.Streams(ctx); err != nil {
-		// A stream that is left out is one that may be lost.
-		ob.blocked, ob.person = fmt.Errorf("the streams can't be looked at: %w", err), errors.Is(err, jsadmin.ErrForeignAccount)
-		return
-	}
-	for _, s := range ob.streams {
-		out := scaling.Stream{Account: s.Account, Name: s.Name, Replicas: s.Replicas, Leader: s.Leader}
-		for _, r := range s.Members {
-			out.Peers = append(out.Peers, scaling.Peer{Name: r.Name, Current: r.Current()})
-		}
-		ob.seen.Streams = append(ob.seen.Streams, out)
-	}
+	ob.JetStream = steering.Look(ctx, o.admin)
+	ob.Fill(&ob.seen)
 }
 
 // next decides on what was observed.
 func (o observation) next() scaling.Step {
-	if o.blocked != nil {
-		return scaling.Step{Action: scaling.Wait, Person: o.person, Reason: o.blocked.Error(), Remedy: "see the message"}
-	}
-	return scaling.Next(o.record.Record, o.desired(), o.seen)
+	return o.Next(o.record.Record, o.desired(), o.seen)
+}
+
+// scene is what steps are carried out on.
+func (o observation) scene() steering.Scene {
+	return steering.Scene{Record: o.record.Record, Nodes: o.nodes}
 }
 
 // routes are the URLs under which members, and the node at a place, reach each other; of those that don't answer, the last ones seen.
@@ -188,32 +142,9 @@ func (o observation) routes(to int) []string {
 		if s := o.nodes[i]; s != nil && s.RouteURL != "" {
 			route = s.RouteURL
 		}
-		if route != "" && (i == to || o.member(i)) && !slices.Contains(out, route) {
+		if route != "" && (i == to || o.scene().MayBeMember(i)) && !slices.Contains(out, route) {
 			out = append(out, route)
 		}
 	}
 	return out
-}
-
-// timers are the Raft timers of the cluster, as its members keep them; empty when none that has started before tells.
-func (o observation) timers() string {
-	for i, s := range o.nodes {
-		if s != nil && s.RaftTimers != "" && o.member(i) && s.ClusterID == o.record.Record.ClusterID {
-			return s.RaftTimers
-		}
-	}
-	return ""
-}
-
-// member says whether a name that may be a member is at a place.
-func (o observation) member(i int) bool {
-	if o.record.Record == nil {
-		return false
-	}
-	for _, n := range o.record.Record.Names {
-		if n.Place == i && (n.Phase == scaling.Member || n.Phase == scaling.Leaving || n.Phase == scaling.Removing || n.Phase == scaling.Ordered) {
-			return true
-		}
-	}
-	return false
 }

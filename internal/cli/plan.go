@@ -33,8 +33,8 @@ type planStep struct {
 func planFor(o observation) plan {
 	steps, last := simulate(o)
 	p := plan{To: o.inv.Replicas, Steps: []planStep{}}
-	if o.meta != nil {
-		p.From = len(o.meta.Members)
+	if o.Meta != nil {
+		p.From = len(o.Meta.Members)
 	}
 	for i, p0 := range o.seen.Places { // the driver starts what should run before it looks
 		if i < o.seen.Size && p0.Node == nil && !p0.Started {

@@ -12,14 +12,15 @@ import (
 
 	"github.com/unibus/unibus/internal/jsadmin"
 	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 // mustRunning is a cluster of n local nodes with one stream of n replicas, and wished as a cluster of wished.
 func mustRunning(n, wished int) observation {
 	o := observation{
-		inv:    inventory{Version: 1, Name: "bus", ClusterID: "id", Replicas: wished, Size: n},
-		record: versioned{Version: 1, Record: &scaling.Record{ClusterID: "id", Names: map[string]scaling.Name{}}},
-		meta:   &jsadmin.Meta{Leader: "bus-0-0"},
+		inv:       inventory{Version: 1, Name: "bus", ClusterID: "id", Replicas: wished, Size: n},
+		record:    versioned{Version: 1, Record: &scaling.Record{ClusterID: "id", Names: map[string]scaling.Name{}}},
+		JetStream: steering.JetStream{Meta: &jsadmin.Meta{Leader: "bus-0-0"}},
 	}
 	o.seen = scaling.Observed{Now: time.Unix(1e9, 0), KnownID: "id", Size: n, Meta: &scaling.Group{Leader: "bus-0-0"}}
 	s := scaling.Stream{Account: "HISTORY", Name: "LOG", Replicas: n, Leader: fmt.Sprintf("bus-%d-0", n-1)}
@@ -27,7 +28,7 @@ func mustRunning(n, wished int) observation {
 		name, disk := fmt.Sprintf("bus-%d-0", i), fmt.Sprintf("disk-%d", i)
 		o.inv.Places = append(o.inv.Places, place{Control: "http://127.0.0.1:1", Local: &local{}, DiskID: disk})
 		o.record.Record.Names[name] = scaling.Name{Phase: scaling.Member, Place: i, DiskID: disk, Kind: scaling.Join}
-		o.meta.Members = append(o.meta.Members, jsadmin.Member{Name: name, Current: true})
+		o.Meta.Members = append(o.Meta.Members, jsadmin.Member{Name: name, Current: true})
 		p := scaling.Peer{Name: name, Current: true}
 		o.seen.Meta.Peers = append(o.seen.Meta.Peers, p)
 		s.Peers = append(s.Peers, p)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 // tooOften is how many failed starts of a node in a row are enough to call a person.
@@ -67,7 +68,7 @@ func (l *launcher) started(i int, p place) bool {
 // status asks the node of a place for its status. At the port of a local place only the place's own process is heard: the node of
 // another cluster that has taken the port of one that was killed looks like a node that has lost its disk.
 func (l *launcher) status(ctx context.Context, i int, p place) (*v1.NodeStatus, error) {
-	s, err := l.control.status(ctx, p.Control)
+	s, err := l.control.Status(ctx, p.Control)
 	if err == nil && !l.started(i, p) {
 		return nil, l.clashed(i, p, fmt.Sprintf("another node (disk %s)", s.DiskID))
 	}
@@ -81,7 +82,7 @@ func (l *launcher) clash(ctx context.Context, i int, p place) error {
 	if err != nil || p.Control == "" {
 		return nil // its configuration tells anew
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	ctx, cancel := context.WithTimeout(ctx, steering.StatusLimit)
 	defer cancel()
 	var d net.Dialer
 	for {

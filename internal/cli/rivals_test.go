@@ -12,6 +12,7 @@ import (
 	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 // expectRunning expects that the places' processes run, or don't.
@@ -54,11 +55,11 @@ func TestStepOnAnOldObservation(t *testing.T) {
 	step := scaling.Step{Action: scaling.Resize, Size: 3}
 	now := time.Now()
 	o := observation{inv: inv, began: now.Add(-time.Minute), ended: now.Add(-scaling.ActionDeadline - time.Second)}
-	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, errOld) {
+	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, steering.ErrOld) {
 		t.Errorf("a step on an old observation: %v", err)
 	}
 	step = scaling.Step{Action: scaling.WriteRecord, Record: &scaling.Record{}}
-	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, errOld) {
+	if err := e.do(t.Context(), o, nil, step); !errors.Is(err, steering.ErrOld) {
 		t.Errorf("a record by an old observation: %v", err)
 	}
 	o.began, o.ended = now, time.Now()

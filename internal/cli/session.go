@@ -16,6 +16,7 @@ import (
 
 	"github.com/unibus/unibus/internal/console"
 	"github.com/unibus/unibus/internal/jsadmin"
+	"github.com/unibus/unibus/internal/steering"
 )
 
 // options are those of all cluster commands.
@@ -86,7 +87,7 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := login(operator)
+	credentials, err := steering.Login(operator)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func openWith(cmd *cobra.Command, opts *options, files tlsFiles) (*session, erro
 			if err != nil {
 				return nil, err
 			}
-			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: secured(credentials, cfg, urls), Accounts: accounts})
+			return jsadmin.Connect(ctx, jsadmin.Options{URLs: urls, Names: names, Connect: secured(credentials, cfg, urls), Accounts: steering.Accounts()})
 		}},
 		executor: &executor{folder: f, control: ctl, order: order},
 		say:      newNarrator(s.notice),
@@ -135,7 +136,7 @@ func (s *session) read(ctx context.Context, o observation, when string) ([]jsadm
 	if s.opts.ledger == ledgerNone {
 		return nil, errors.New("--ledger none")
 	}
-	if o.meta == nil || s.admin == nil {
+	if o.Meta == nil || s.admin == nil {
 		s.say.line("no ledger %s: no meta leader answers", when)
 		return nil, errors.New("no meta leader answers")
 	}

@@ -23,7 +23,7 @@ type simulation struct {
 // simulate returns the steps that lead from what is observed to what is wished, and the last one, which is Done or says what
 // the cluster waits for.
 func simulate(o observation) (steps []simulated, last scaling.Step) {
-	if o.blocked != nil {
+	if o.Blocked != nil {
 		return nil, o.next()
 	}
 	s := &simulation{inv: o.inv, record: o.record.Record, seen: cloneSeen(o.seen)}

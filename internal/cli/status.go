@@ -70,13 +70,13 @@ func view(o observation) statusView {
 	default:
 		v.State, v.Reason = "working", "next: "+stepWords(step)
 	}
-	if o.meta != nil {
-		v.Leader, v.Members = o.meta.Leader, len(o.meta.Members)
+	if o.Meta != nil {
+		v.Leader, v.Members = o.Meta.Leader, len(o.Meta.Members)
 	}
 	for i := range o.inv.Places {
 		v.Nodes = append(v.Nodes, viewNode(o, i))
 	}
-	for _, s := range o.streams {
+	for _, s := range o.Streams {
 		sv := streamView{Stream: s.Account + "/" + s.Name, Replicas: s.Replicas, Leader: s.Leader, InSync: []string{}, Messages: s.Messages, Last: s.Last}
 		for _, r := range s.Members {
 			if r.Current() {
@@ -109,9 +109,9 @@ func viewNode(o observation, i int) nodeView {
 			}
 		}
 	}
-	if o.meta != nil && n.Server != "" {
-		switch m, ok := o.meta.Has(n.Server); {
-		case ok && o.meta.Leader == n.Server:
+	if o.Meta != nil && n.Server != "" {
+		switch m, ok := o.Meta.Has(n.Server); {
+		case ok && o.Meta.Leader == n.Server:
 			n.Role = "leader"
 		case ok && m.Current:
 			n.Role = "member"

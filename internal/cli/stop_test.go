@@ -22,8 +22,8 @@ func TestStopOfAnotherDisk(t *testing.T) {
 	}
 	ctl, err := newControl(tlsFiles{})
 	must(t, err)
-	defer ctl.close()
-	s, err := ctl.status(t.Context(), inv.Places[0].Control)
+	defer ctl.Close()
+	s, err := ctl.Status(t.Context(), inv.Places[0].Control)
 	if err != nil || s.Phase != v1.NodeRunning {
 		t.Fatalf("the node after the refused stop: %+v, %v", s, err)
 	}
@@ -32,7 +32,7 @@ func TestStopOfAnotherDisk(t *testing.T) {
 	if code, _, said := l.run("stop"); code != console.ExitDone {
 		t.Errorf("stop: exit code %d\n%s", code, said)
 	}
-	if _, err := ctl.status(t.Context(), inv.Places[0].Control); err == nil {
+	if _, err := ctl.Status(t.Context(), inv.Places[0].Control); err == nil {
 		t.Error("the node answers after it was stopped")
 	}
 }
