@@ -7,7 +7,7 @@ SHELL := /bin/bash
 GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 MODULE    := github.com/unibus/unibus
-LDFLAGS   := -s -w -X $(MODULE)/internal/membershipd.Version=$(VERSION) -X $(MODULE)/internal/cli.Version=$(VERSION)
+LDFLAGS   := -s -w -X $(MODULE)/internal/membershipd.Version=$(VERSION) -X $(MODULE)/internal/cli.Version=$(VERSION) -X $(MODULE)/internal/operator.Version=$(VERSION)
 TESTFLAGS ?=
 ROUNDS    ?= 20
 SEED      ?= 1
@@ -39,8 +39,8 @@ help: ## Show this help
 	@echo 'A clean clone needs Go 1.26, git and make; .ci/run installs the few Debian packages that some tests use.'
 
 .PHONY: build
-build: ## Build bin/membershipd (the node) and bin/unibus (the command line)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus
+build: ## Build bin/membershipd (the node), bin/unibus (the command line) and bin/unibus-operator
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus ./cmd/unibus-operator
 
 .PHONY: generate
 generate: ## Write all generated files anew (go generate)

@@ -28,6 +28,7 @@ const (
 	ReasonUpToDate           = "UpToDate"
 	ReasonConsentNeeded      = "ConsentNeeded"
 	ReasonManualRoll         = "ManualRoll"
+	ReasonRollPending        = "RollPending"
 	ReasonRollStopped        = "RollStopped"
 	ReasonCertificatesValid  = "CertificatesValid"
 	ReasonCertManagerMissing = "CertManagerMissing"
@@ -116,30 +117,31 @@ var reasons = []Reason{
 		"Set spec.updateStrategy.operatorChanges to Roll, or let it wait for your own next change."},
 	{ReasonManualRoll, []string{upgrading}, "Pods differ from the spec, and spec.updateStrategy.type is Manual.",
 		"Delete one pod, wait until the UnibusCluster is Ready but for this, then the next; the one that leads the meta group last."},
+	{ReasonRollPending, []string{ready, upgrading}, "Pods differ from the spec, and have not been replaced yet.", "Nothing; other changes are completed first."},
 	{ReasonRollStopped, []string{ready, upgrading, stalled}, "A node that was changed did not come back in sync within spec.updateStrategy.nodeTimeout.",
 		"Read the log of the pod that the message names; correct the spec, or set it back: either goes on from here."},
 
 	{ReasonCertificatesValid, []string{certs}, "All certificates are issued, valid and in use.", "Nothing."},
-	{ReasonCertManagerMissing, []string{ready, certs, stalled}, "The API of cert-manager is not installed. Nothing was made.",
+	{ReasonCertManagerMissing, []string{ready, progressing, certs, stalled}, "The API of cert-manager is not installed. Nothing was made.",
 		"Install cert-manager; the operator goes on by itself."},
-	{ReasonCertificatePending, []string{ready, certs}, "cert-manager has not issued a certificate yet.",
+	{ReasonCertificatePending, []string{ready, progressing, certs}, "cert-manager has not issued a certificate yet.",
 		"Nothing for a minute; then look at the Certificate that the message names with: cmctl status certificate, or kubectl describe."},
-	{ReasonCertificateFailed, []string{ready, certs, stalled}, "cert-manager says that a certificate can't be issued, or the issuer does not exist.",
+	{ReasonCertificateFailed, []string{ready, progressing, certs, stalled}, "cert-manager says that a certificate can't be issued, or the issuer does not exist.",
 		"Correct spec.tls, or make the issuer that the message names."},
 	{ReasonCertificateExpired, []string{ready, certs, degraded}, "The time of a certificate in use has ended or is about to.",
 		"See why cert-manager does not renew the Certificate that the message names, and whether clocks are right."},
-	{ReasonIssuerWithoutCA, []string{ready, certs, stalled}, "The issuer of routes gives no CA (ca.crt), so that nodes could not know each other.",
+	{ReasonIssuerWithoutCA, []string{ready, progressing, certs, stalled}, "The issuer of routes gives no CA (ca.crt), so that nodes could not know each other.",
 		"Name an issuer that has a CA, or none in spec.tls.route."},
 	{ReasonAddressPending, []string{ready, certs}, "The load balancer or the machines have no address yet; it enters the certificate once it is known.",
 		"Nothing; if it stays, the environment has no load balancers: choose NodePort, or give spec.tls.client.names."},
-	{ReasonSecretLost, []string{ready, degraded, stalled}, "A Secret that was made once is gone while nodes run with what it held.",
+	{ReasonSecretLost, []string{ready, progressing, degraded, stalled}, "A Secret that was made once is gone while nodes run with what it held.",
 		"Restore it from a backup. Or approve new ones with the annotation that the message names: nodes are then restarted, one at a time."},
 
-	{ReasonNotOwned, []string{ready, stalled}, "An object has the name that the operator needs and is not this cluster's. It was not touched.",
+	{ReasonNotOwned, []string{ready, progressing, stalled}, "An object has the name that the operator needs and is not this cluster's. It was not touched.",
 		"Delete or rename the object that the message names, or name the UnibusCluster otherwise."},
-	{ReasonApplyRefused, []string{ready, stalled}, "Kubernetes refuses an object: a quota, a policy, missing rights.",
+	{ReasonApplyRefused, []string{ready, progressing, stalled}, "Kubernetes refuses an object: a quota, a policy, missing rights.",
 		"The message has the refusal; mend what it names."},
-	{ReasonInvalidSpec, []string{ready, stalled}, "The spec asks for what can't be, beyond what is refused when it is written.",
+	{ReasonInvalidSpec, []string{ready, progressing, stalled}, "The spec asks for what can't be, beyond what is refused when it is written.",
 		"Correct the field that the message names. What runs is left as it is."},
 	{ReasonHistoryDoesNotFit, []string{ready, stalled}, "A history class has no space in the nodes' stores beside the others.",
 		"Make classes smaller or spec.storage.size larger."},

@@ -53,6 +53,7 @@ type Authority struct {
 // Object is the configuration of one object, for server-side apply.
 type Object interface {
 	runtime.ApplyConfiguration
+	GetAPIVersion() *string
 	GetKind() *string
 	GetName() *string
 	GetNamespace() *string
@@ -142,6 +143,9 @@ func Selector(c *v1alpha1.UnibusCluster) map[string]string {
 		v1alpha1.LabelComponent: node,
 	}
 }
+
+// Labels are those of objects that are made beside Objects.
+func Labels(c *v1alpha1.UnibusCluster) map[string]string { return labels(c, node) }
 
 func labels(c *v1alpha1.UnibusCluster, component string) map[string]string {
 	l := Selector(c)

@@ -33,6 +33,9 @@ type podMonitorEndpoint struct {
 // IsApplyConfiguration implements runtime.ApplyConfiguration.
 func (*podMonitor) IsApplyConfiguration() {}
 
+// GetAPIVersion implements Object.
+func (m *podMonitor) GetAPIVersion() *string { return m.APIVersion }
+
 // GetKind implements Object.
 func (m *podMonitor) GetKind() *string { return m.Kind }
 

@@ -34,6 +34,15 @@ func ports() []port {
 	}
 }
 
+// NATSPort is where nodes take clients.
+func NATSPort() int { return daemonconfig.Default().Port }
+
+// APIPort is where nodes serve the HTTP API.
+func APIPort() int { return daemonconfig.Default().APIPort }
+
+// ControlPort is where nodes take orders.
+func ControlPort() int { return daemonconfig.Default().ControlPort }
+
 func servicePort(p port) *applycorev1.ServicePortApplyConfiguration {
 	return applycorev1.ServicePort().WithName(p.name).WithPort(p.number).WithTargetPort(intstr.FromString(p.name)).WithProtocol(corev1.ProtocolTCP)
 }

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
+)
+
+// takeWish is the step that writes down how many members are wished, beside the size that follows from it.
+const takeWish scaling.Action = "take-wish"
+
+// errChanged is returned when somebody has written what a step was decided on. Observing again helps.
+var errChanged = errors.New("it was changed meanwhile")
+
+// wish is the number of members that was written down last, 0 when there is none that can be read.
+func wish(set *appsv1.StatefulSet) int {
+	n, err := strconv.Atoi(set.Annotations[annotationWish])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// decide returns the one step to take now.
+func (p *pass) decide() scaling.Step {
+	wished := int(p.c.Spec.Replicas)
+	switch {
+	case p.damaged != nil:
+		return scaling.Step{Action: scaling.Wait, Person: true, Reason: p.damaged.Error(), Remedy: "restore it from a backup"}
+	case wish(p.set) != wished:
+		return scaling.Step{Action: takeWish, Reason: fmt.Sprintf("%d members are wished", wished)}
+	}
+	return p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished}, p.seen)
+}
+
+// act carries the step out. What stands against it is no error of the pass: the next one looks again.
+func (p *pass) act(ctx context.Context) error {
+	if p.step.Action == scaling.Wait || p.step.Action == scaling.Done {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, scaling.ActionDeadline)
+	defer cancel()
+	p.failed = p.do(ctx)
+	p.acted = p.failed == nil
+	return nil
+}
+
+func (p *pass) do(ctx context.Context) error {
+	if p.step.Action == scaling.RemovePeer {
+		if err := p.lookAgain(ctx); err != nil {
+			return err
+		}
+	}
+	if err := steering.Fresh(p.began, p.ended, time.Now()); err != nil {
+		return err
+	}
+	if p.step.Action == scaling.WriteRecord {
+		return p.writeRecord(ctx, p.step.Record)
+	}
+	set, err := p.unchanged(ctx)
+	if err != nil {
+		return err
+	}
+	switch p.step.Action {
+	case takeWish:
+		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationWish] = fmt.Sprint(p.c.Spec.Replicas) })
+	case scaling.Resize:
+		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(p.step.Size)) })
+	case scaling.WriteKnownID:
+		return nil // the report has it
+	case scaling.SendOrder:
+		signed, err := p.scene().Order(p.step, nil).Sign(p.credentials.order.Sign)
+		if err != nil {
+			return err
+		}
+		return p.memory.control.Send(ctx, p.endpoint(p.step.Place), signed)
+	case scaling.RemovePeer, scaling.MoveReplica, scaling.SetReplicas, scaling.MoveLeader:
+		return p.scene().Administer(ctx, p.admin, p.step)
+	}
+	return fmt.Errorf("step %s is not known", p.step.Action)
+}
+
+// scene is what steps are carried out on. The routes are those of the nodes' configuration.
+func (p *pass) scene() steering.Scene { return steering.Scene{Record: p.record, Nodes: p.nodes} }
+
+// lookAgain makes sure that what is removed for good is still to be removed: JetStream may have placed a new stream on it meanwhile.
+func (p *pass) lookAgain(ctx context.Context) error {
+	again := &pass{Reconciler: p.Reconciler, memory: p.memory, c: p.c}
+	if err := again.observe(ctx); err != nil {
+		return err
+	}
+	if again.set == nil {
+		return errChanged
+	}
+	if now := again.decide(); now.Action != p.step.Action || now.Name != p.step.Name {
+		return fmt.Errorf("%s is not removed now: %s", p.step.Name, now.Reason)
+	}
+	again.step, again.stale = p.step, p.stale
+	*p = *again
+	return nil
+}
+
+// unchanged reads live what the step was decided on and returns the StatefulSet. Its status, which changes all the time, does not count.
+func (p *pass) unchanged(ctx context.Context) (*appsv1.StatefulSet, error) {
+	identity := new(corev1.ConfigMap)
+	found, err := p.get(ctx, p.c.IdentityName(), identity)
+	if err != nil {
+		return nil, err
+	}
+	if found != (p.identity != nil) || found && (identity.UID != p.identity.UID || identity.ResourceVersion != p.identity.ResourceVersion) {
+		return nil, fmt.Errorf("the ConfigMap %s: %w", p.c.IdentityName(), errChanged)
+	}
+	set := new(appsv1.StatefulSet)
+	if found, err = p.get(ctx, p.c.StatefulSetName(), set); err != nil {
+		return nil, err
+	}
+	if !found || set.UID != p.set.UID || set.Generation != p.set.Generation || wish(set) != wish(p.set) {
+		return nil, fmt.Errorf("the StatefulSet %s: %w", p.c.StatefulSetName(), errChanged)
+	}
+	return set, nil
+}
+
+// writeSet changes the StatefulSet if it still is the one that was read.
+func (p *pass) writeSet(ctx context.Context, set *appsv1.StatefulSet, change func(*appsv1.StatefulSet)) error {
+	next := set.DeepCopy()
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
+	change(next)
+	patch := client.MergeFromWithOptions(set, client.MergeFromWithOptimisticLock{})
+	return p.Client.Patch(ctx, next, patch, client.FieldOwner(v1alpha1.FieldOwner))
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+// verdict is the status of a condition, with its reason from the table in the API package.
+type verdict struct {
+	ok              bool
+	reason, message string
+}
+
+func yes(reason, format string, args ...any) verdict {
+	return verdict{true, reason, fmt.Sprintf(format, args...)}
+}
+func no(reason, format string, args ...any) verdict {
+	return verdict{false, reason, fmt.Sprintf(format, args...)}
+}
+
+// conditions sets all conditions.
+func (f facts) conditions(s *v1alpha1.UnibusClusterStatus) {
+	for _, c := range []struct {
+		kind string
+		v    verdict
+	}{
+		{v1alpha1.ConditionReady, f.ready(s)},
+		{v1alpha1.ConditionProgressing, f.progressing()},
+		{v1alpha1.ConditionDegraded, f.degraded(s)},
+		{v1alpha1.ConditionStalled, f.stalled()},
+		{v1alpha1.ConditionFormed, f.formed()},
+		{v1alpha1.ConditionCertificatesReady, f.certificatesReady()},
+		{v1alpha1.ConditionReplicasInSync, f.inSync()},
+		{v1alpha1.ConditionUpgrading, f.upgrading()},
+	} {
+		status := metav1.ConditionFalse
+		if c.v.ok {
+			status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: c.kind, Status: status, Reason: c.v.reason, Message: c.v.message, ObservedGeneration: f.c.Generation,
+		})
+	}
+}
+
+// founded says whether the cluster has its first member.
+func (f facts) founded() bool {
+	if f.record == nil || f.c.Status.ClusterID == "" {
+		return false
+	}
+	for _, n := range f.record.Names {
+		if n.Phase != scaling.Ordered && n.Phase != scaling.Void {
+			return true
+		}
+	}
+	return false
+}
+
+// members counts the names that are members and stay.
+func (f facts) memberCount() (n int) {
+	if f.record == nil {
+		return 0
+	}
+	for _, name := range f.record.Names {
+		if name.Phase == scaling.Member {
+			n++
+		}
+	}
+	return n
+}
+
+func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
+	wanted, have := int(f.c.Spec.Replicas), f.memberCount()
+	trouble, inSync := podTrouble(f.pods), f.inSync()
+	switch {
+	case f.stopped != nil:
+		return no(f.stopped.reason, "%s", f.stopped.message)
+	case f.next.Person:
+		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
+	case trouble != nil && !f.founded():
+		return *trouble
+	case !f.founded():
+		return no(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
+	case f.Meta == nil:
+		return no(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
+	case trouble != nil:
+		return *trouble
+	case have < wanted:
+		return no(v1alpha1.ReasonScalingUp, "%d of %d members: %s", have, wanted, f.doing("nodes join"))
+	case have > wanted || !settled(f.record):
+		return no(v1alpha1.ReasonScalingDown, "%d members, %d are wished: %s", have, wanted, f.doing("nodes leave"))
+	case !inSync.ok:
+		return inSync
+	case int(s.ReadyReplicas) < wanted:
+		return no(v1alpha1.ReasonMemberNotReady, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
+	case f.c.Spec.Pause:
+		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
+	case f.next.Action != scaling.Done:
+		return no(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))
+	case f.stale:
+		return no(v1alpha1.ReasonRollPending, "The pods are not what the spec says now.")
+	}
+	return yes(v1alpha1.ReasonAllInSync, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
+}
+
+// doing is what is done now in words.
+func (f facts) doing(otherwise string) string {
+	what := f.next.Reason
+	if what == "" {
+		what = otherwise
+	}
+	if f.failed != nil {
+		return fmt.Sprintf("%s (tried, and answered: %v)", what, f.failed)
+	}
+	return what
+}
+
+func (f facts) progressing() verdict {
+	switch {
+	case f.c.Spec.Pause:
+		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
+	case f.stopped != nil:
+		return verdict{!f.stopped.stalled, f.stopped.reason, f.stopped.message}
+	case f.next.Action == scaling.Done:
+		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
+	case !f.founded():
+		return yes(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
+	case f.memberCount() < int(f.c.Spec.Replicas):
+		return yes(v1alpha1.ReasonScalingUp, "%s", f.doing("nodes join"))
+	case f.memberCount() > int(f.c.Spec.Replicas) || !settled(f.record):
+		return yes(v1alpha1.ReasonScalingDown, "%s", f.doing("nodes leave"))
+	}
+	return yes(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))
+}
+
+func (f facts) degraded(s *v1alpha1.UnibusClusterStatus) verdict {
+	switch {
+	case !f.founded():
+		return no(v1alpha1.ReasonStable, "The cluster has no members yet.")
+	case f.Meta == nil:
+		return yes(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
+	case int(s.ReadyReplicas) < min(f.memberCount(), int(f.c.Spec.Replicas)):
+		return yes(v1alpha1.ReasonMemberNotReady, "%d of %d members are in sync and serve clients", s.ReadyReplicas, f.memberCount())
+	}
+	return no(v1alpha1.ReasonStable, "All members serve clients.")
+}
+
+func (f facts) stalled() verdict {
+	switch {
+	case f.c.Spec.Pause:
+		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
+	case f.stopped != nil && f.stopped.stalled:
+		return yes(f.stopped.reason, "%s", f.stopped.message)
+	case f.next.Person:
+		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
+	case f.step.Person: // nothing has changed for long
+		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
+	}
+	return no(v1alpha1.ReasonStable, "Nothing is to be decided.")
+}
+
+// personReason is why a person is needed, as far as it can be told from what was seen.
+func (f facts) personReason() string {
+	switch {
+	case f.damaged != nil || f.record == nil && f.c.Status.ClusterID != "":
+		return v1alpha1.ReasonRecordLost
+	case f.record != nil && f.foreign():
+		return v1alpha1.ReasonForeignNode
+	case f.record != nil && !f.founded():
+		return v1alpha1.ReasonFounderDiskLost
+	case f.record != nil && f.Meta == nil:
+		return v1alpha1.ReasonQuorumLost
+	case f.record == nil:
+		return v1alpha1.ReasonForeignDisk
+	}
+	return v1alpha1.ReasonRemovalInDoubt
+}
+
+// foreign says whether a node of another cluster answers.
+func (f facts) foreign() bool {
+	for _, n := range f.nodes {
+		if n != nil && n.ServerName != "" && n.ClusterID != f.record.ClusterID {
+			return true
+		}
+	}
+	return false
+}
+
+func (f facts) formed() verdict {
+	if f.founded() {
+		return yes(v1alpha1.ReasonFormed, "The cluster was founded with id %s.", f.c.Status.ClusterID)
+	}
+	return no(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
+}
+
+func (f facts) certificatesReady() verdict {
+	if f.stopped != nil {
+		switch f.stopped.reason {
+		case v1alpha1.ReasonCertManagerMissing, v1alpha1.ReasonCertificatePending, v1alpha1.ReasonCertificateFailed, v1alpha1.ReasonIssuerWithoutCA:
+			return no(f.stopped.reason, "%s", f.stopped.message)
+		}
+	}
+	all := f.certificates()
+	for _, c := range all {
+		if f.now.After(c.NotAfter.Time) {
+			return no(v1alpha1.ReasonCertificateExpired, "The time of the %s certificate ended at %s.", c.Name, c.NotAfter.UTC().Format("2006-01-02 15:04:05Z"))
+		}
+	}
+	if len(all) < 3 {
+		return no(v1alpha1.ReasonCertificatePending, "Not all certificates are issued yet.")
+	}
+	return yes(v1alpha1.ReasonCertificatesValid, "All certificates are issued, valid and in use.")
+}
+
+func (f facts) inSync() verdict {
+	if f.Meta == nil {
+		return no(v1alpha1.ReasonReplicasBehind, "No leader tells.")
+	}
+	missing, behind := "", ""
+	for _, s := range f.Streams {
+		if len(s.Members) < len(f.Meta.Members) {
+			missing = fmt.Sprintf("stream %s/%s has %d replicas of %d", s.Account, s.Name, len(s.Members), len(f.Meta.Members))
+		}
+		if !s.InSync() {
+			behind = fmt.Sprintf("stream %s/%s is not in sync", s.Account, s.Name)
+		}
+	}
+	switch {
+	case f.Blocked != nil:
+		return no(v1alpha1.ReasonReplicasBehind, "%v", f.Blocked)
+	case missing != "":
+		return no(v1alpha1.ReasonReplicasMissing, "%s", missing)
+	case behind != "":
+		return no(v1alpha1.ReasonReplicasBehind, "%s", behind)
+	}
+	return yes(v1alpha1.ReasonAllInSync, "%d streams have all of their replicas, in sync", len(f.Streams))
+}
+
+func (f facts) upgrading() verdict {
+	if f.stale {
+		return yes(v1alpha1.ReasonRollPending, "The pods are not what the spec says now.")
+	}
+	return no(v1alpha1.ReasonUpToDate, "All pods are as the spec has them.")
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/unibus/unibus/api/membership/v1"
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/jsadmin"
+	"github.com/unibus/unibus/internal/scaling"
+	"github.com/unibus/unibus/internal/steering"
+)
+
+// seen is a pass over a cluster whose members are all in sync: what a test changes of it.
+func seen(members int) *pass {
+	c := &v1alpha1.UnibusCluster{}
+	c.Name, c.Namespace, c.Generation = "demo", "talk", 4
+	c.Spec.Replicas, c.Status.ClusterID = int32(members), "id"
+	p := &pass{Reconciler: &Reconciler{}, memory: &memory{}, c: c, pods: map[int]*corev1.Pod{}, secrets: map[string]*corev1.Secret{},
+		record: &scaling.Record{ClusterID: "id", Names: map[string]scaling.Name{}}, step: scaling.Step{Action: scaling.Done, Reason: "all is there"},
+		JetStream: steering.JetStream{Meta: &jsadmin.Meta{}}}
+	stream := jsadmin.Stream{Account: "HISTORY", Name: "chat", Replicas: members, Settled: true}
+	for place := range members {
+		name := c.PodName(place) + "-0"
+		p.record.Names[name] = scaling.Name{Phase: scaling.Member, Place: place, DiskID: "disk"}
+		p.nodes = append(p.nodes, &v1.NodeStatus{Phase: v1.NodeRunning, ServerName: name, ClusterID: "id", Version: "1.0.0"})
+		p.pods[place] = pod(corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}})
+		p.Meta.Leader = name
+		p.Meta.Members = append(p.Meta.Members, jsadmin.Member{Name: name, Current: true})
+		stream.Leader = name
+		stream.Members = append(stream.Members, jsadmin.Replica{Name: name, Said: true, Healthy: true})
+	}
+	p.Streams = []jsadmin.Stream{stream}
+	return p
+}
+
+func pod(status corev1.PodStatus) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "demo-0"}, Status: status}
+}
+
+// TestConditions: what is seen becomes conditions, each with a reason of the table.
+func TestConditions(t *testing.T) {
+	person := scaling.Step{Action: scaling.Wait, Person: true, Reason: "it is lost", Remedy: "bring it back"}
+	for _, c := range []struct {
+		name   string
+		change func(p *pass) *obstacle
+		// want are the conditions beside those of a cluster that is well.
+		want map[string]string
+	}{
+		{"well", func(*pass) *obstacle { return nil }, nil},
+		{"nothing yet", func(p *pass) *obstacle {
+			p.record, p.Meta, p.nodes, p.Streams, p.c.Status.ClusterID, p.step = nil, nil, nil, nil, "", scaling.Step{Action: scaling.Resize, Reason: "place 0 is started"}
+			return nil
+		}, map[string]string{"Ready": "-Forming", "Progressing": "+Forming", "Formed": "-Forming", "ReplicasInSync": "-ReplicasBehind"}},
+		{"image missing", func(p *pass) *obstacle {
+			p.record, p.Meta, p.nodes, p.c.Status.ClusterID, p.step = nil, nil, nil, "", scaling.Step{Action: scaling.Wait, Reason: "place 0 does not answer"}
+			p.pods[0] = pod(corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}})
+			return nil
+		}, map[string]string{"Ready": "-PodsFailing", "Progressing": "+Forming", "Formed": "-Forming", "ReplicasInSync": "-ReplicasBehind"}},
+		{"no cert-manager", func(*pass) *obstacle { return &obstacle{v1alpha1.ReasonCertManagerMissing, "install it", true} },
+			map[string]string{"Ready": "-CertManagerMissing", "Progressing": "-CertManagerMissing", "Stalled": "+CertManagerMissing", "CertificatesReady": "-CertManagerMissing"}},
+		{"certificate on its way", func(*pass) *obstacle { return &obstacle{v1alpha1.ReasonCertificatePending, "soon", false} },
+			map[string]string{"Ready": "-CertificatePending", "Progressing": "+CertificatePending", "CertificatesReady": "-CertificatePending"}},
+		{"grows", func(p *pass) *obstacle {
+			p.c.Spec.Replicas, p.step = 5, scaling.Step{Action: scaling.SendOrder, Reason: "place 3 joins"}
+			return nil
+		}, map[string]string{"Ready": "-ScalingUp", "Progressing": "+ScalingUp"}},
+		{"shrinks", func(p *pass) *obstacle {
+			p.c.Spec.Replicas, p.step = 1, scaling.Step{Action: scaling.SetReplicas, Reason: "one is enough"}
+			return nil
+		}, map[string]string{"Ready": "-ScalingDown", "Progressing": "+ScalingDown"}},
+		{"no leader", func(p *pass) *obstacle {
+			p.Meta, p.NoLeader, p.step = nil, errors.New("nobody"), scaling.Step{Action: scaling.Wait, Reason: "no leader"}
+			return nil
+		}, map[string]string{"Ready": "-NoLeader", "Progressing": "+Repairing", "Degraded": "+NoLeader", "ReplicasInSync": "-ReplicasBehind"}},
+		{"quorum lost", func(p *pass) *obstacle { p.Meta, p.NoLeader, p.step = nil, errors.New("nobody"), person; return nil },
+			map[string]string{"Ready": "-QuorumLost", "Progressing": "+Repairing", "Degraded": "+NoLeader", "Stalled": "+QuorumLost", "ReplicasInSync": "-ReplicasBehind"}},
+		{"record lost", func(p *pass) *obstacle { p.record, p.step = nil, person; return nil },
+			map[string]string{"Ready": "-RecordLost", "Progressing": "+Forming", "Stalled": "+RecordLost", "Formed": "-Forming"}},
+		{"foreign node", func(p *pass) *obstacle { p.nodes[1].ClusterID, p.step = "other", person; return nil },
+			map[string]string{"Ready": "-ForeignNode", "Progressing": "+Repairing", "Stalled": "+ForeignNode"}},
+		{"a pod is not ready", func(p *pass) *obstacle { p.pods[1] = pod(corev1.PodStatus{}); return nil },
+			map[string]string{"Ready": "-MemberNotReady", "Degraded": "+MemberNotReady"}},
+		{"a replica copies", func(p *pass) *obstacle {
+			p.Streams[0].Members[1].Healthy, p.step = false, scaling.Step{Action: scaling.Wait, Reason: "not in sync"}
+			return nil
+		}, map[string]string{"Ready": "-ReplicasBehind", "Progressing": "+Repairing", "ReplicasInSync": "-ReplicasBehind"}},
+		{"a replica is missing", func(p *pass) *obstacle {
+			p.Streams[0].Members, p.step = p.Streams[0].Members[:1], scaling.Step{Action: scaling.SetReplicas, Reason: "raised"}
+			return nil
+		}, map[string]string{"Ready": "-ReplicasMissing", "Progressing": "+Repairing", "ReplicasInSync": "-ReplicasMissing"}},
+		{"other pods wished", func(p *pass) *obstacle { p.stale = true; return nil }, map[string]string{"Ready": "-RollPending", "Upgrading": "+RollPending"}},
+		{"paused", func(p *pass) *obstacle { p.c.Spec.Pause = true; return nil },
+			map[string]string{"Ready": "-Paused", "Progressing": "-Paused", "Stalled": "-Paused"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := seen(3)
+			want := map[string]string{"Ready": "+AllInSync", "Progressing": "-Stable", "Degraded": "-Stable", "Stalled": "-Stable", "Formed": "+Formed",
+				"CertificatesReady": "-CertificatePending", "ReplicasInSync": "+AllInSync", "Upgrading": "-UpToDate"}
+			for kind, v := range c.want {
+				want[kind] = v
+			}
+			s := status(p.facts(c.change(p)))
+			got := map[string]string{}
+			for _, c := range s.Conditions {
+				got[c.Type] = map[metav1.ConditionStatus]string{metav1.ConditionTrue: "+", metav1.ConditionFalse: "-"}[c.Status] + c.Reason
+				expectInTable(t, c)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("conditions:\n%s", diff)
+			}
+		})
+	}
+}
+
+// expectInTable expects a condition whose reason the API's table has for it, and whose message says something.
+func expectInTable(t *testing.T, c metav1.Condition) {
+	t.Helper()
+	if c.Message == "" || c.ObservedGeneration != 4 {
+		t.Errorf("condition %+v", c)
+	}
+	for _, r := range v1alpha1.Reasons() {
+		if r.Name == c.Reason && slices.Contains(r.Conditions, c.Type) {
+			return
+		}
+	}
+	t.Errorf("the table has no reason %s for %s", c.Reason, c.Type)
+}
+
+// A call for a person that only waiting has made does not change its words while more time goes by: a report is written once.
+func TestPatienceIsNotCounted(t *testing.T) {
+	p := seen(1)
+	p.set = newSet("1")
+	p.record.Names["demo-0-0"] = scaling.Name{Phase: scaling.Member, Place: 0, DiskID: "disk"}
+	p.Meta = nil
+	var told []v1alpha1.UnibusClusterStatus
+	for _, quiet := range []time.Duration{scaling.Patience, 3 * scaling.Patience} {
+		p.seen.Quiet = quiet
+		p.step = p.decide()
+		if !p.step.Person {
+			t.Fatalf("step: %+v", p.step)
+		}
+		told = append(told, status(p.facts(nil)))
+	}
+	if c := meta.FindStatusCondition(told[0].Conditions, v1alpha1.ConditionStalled); c == nil || c.Reason != v1alpha1.ReasonNoChange {
+		t.Errorf("stalled: %+v", c)
+	}
+	for i := range told {
+		for j := range told[i].Conditions {
+			told[i].Conditions[j].LastTransitionTime = metav1.Time{}
+		}
+	}
+	if diff := cmp.Diff(told[0], told[1]); diff != "" {
+		t.Errorf("told anew:\n%s", diff)
+	}
+}

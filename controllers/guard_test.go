@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+// reason is that of a condition.
+func reason(c *v1alpha1.UnibusCluster, kind string) string {
+	if found := meta.FindStatusCondition(c.Status.Conditions, kind); found != nil {
+		return found.Reason
+	}
+	return ""
+}
+
+// TestNotOwned: what has a name that the cluster needs, and is somebody else's, is named and left as it is. Once it is gone the cluster is made.
+func TestNotOwned(t *testing.T) {
+	var theirs *corev1.Service
+	l := mustLab(t, sample(t, "one"), func(l *lab) {
+		theirs = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: l.cluster.Namespace, Name: l.cluster.ServiceName()},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
+		must(t, l.api.Create(t.Context(), theirs))
+	})
+	l.within("a word about the Service", func(c *v1alpha1.UnibusCluster) bool {
+		return reason(c, v1alpha1.ConditionStalled) == v1alpha1.ReasonNotOwned && reason(c, v1alpha1.ConditionReady) == v1alpha1.ReasonNotOwned
+	})
+	now := new(corev1.Service)
+	must(t, l.api.Get(t.Context(), client.ObjectKeyFromObject(theirs), now))
+	if diff := cmp.Diff(theirs, now); diff != "" {
+		t.Errorf("the Service was changed:\n%s", diff)
+	}
+	must(t, l.api.Delete(t.Context(), theirs))
+	l.within("a cluster of one", ready)
+}
+
+// TestStrayHand: whoever changes what the operator has made loses nothing, and it is put right.
+func TestStrayHand(t *testing.T) {
+	l := mustLab(t, sample(t, "one"))
+	before := l.within("a cluster of one", ready)
+	set := new(appsv1.StatefulSet)
+	key := client.ObjectKeyFromObject(l.cluster)
+	for _, stray := range []int32{0, 4} {
+		must(t, l.api.Get(t.Context(), key, set))
+		stop := client.MergeFrom(set.DeepCopy())
+		set.Spec.Replicas = ptr.To(stray)
+		must(t, l.api.Patch(t.Context(), set, stop))
+		natstest.Within(t, limit, "the size put right", func() bool {
+			must(t, l.api.Get(t.Context(), key, set))
+			return *set.Spec.Replicas == 1 && set.Generation > 1
+		})
+	}
+	service := new(corev1.Service)
+	must(t, l.api.Get(t.Context(), key, service))
+	moved := client.MergeFrom(service.DeepCopy())
+	service.Spec.Ports[0].Port = 4333
+	must(t, l.api.Patch(t.Context(), service, moved))
+	natstest.Within(t, limit, "the port put right", func() bool {
+		must(t, l.api.Get(t.Context(), key, service))
+		return service.Spec.Ports[0].Port == 4222
+	})
+	after := l.within("the same cluster of one", func(c *v1alpha1.UnibusCluster) bool { return ready(c) && c.Status.Replicas == 1 })
+	if names(before) != names(after) || before.Status.ClusterID != after.Status.ClusterID {
+		t.Errorf("it was %s of %s, and is %s of %s", names(before), before.Status.ClusterID, names(after), after.Status.ClusterID)
+	}
+}
+
+// TestSecretLost: keys that are gone while nodes run with them are not made anew.
+func TestSecretLost(t *testing.T) {
+	l := mustLab(t, sample(t, "one"))
+	l.within("a cluster of one", ready)
+	key := client.ObjectKey{Namespace: l.cluster.Namespace, Name: l.cluster.KeysSecretName()}
+	lost := new(corev1.Secret)
+	must(t, l.api.Get(t.Context(), key, lost))
+	must(t, l.api.Delete(t.Context(), lost))
+	l.within("a word about the Secret", func(c *v1alpha1.UnibusCluster) bool {
+		return reason(c, v1alpha1.ConditionStalled) == v1alpha1.ReasonSecretLost
+	})
+	lost.ObjectMeta = metav1.ObjectMeta{Namespace: lost.Namespace, Name: lost.Name, Labels: lost.Labels, OwnerReferences: lost.OwnerReferences}
+	must(t, l.api.Create(t.Context(), lost)) // from a backup
+	l.within("a cluster of one", ready)
+}

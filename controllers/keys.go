@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"maps"
+
+	"github.com/nats-io/nkeys"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/manifests"
+)
+
+// Keys of Secrets and ConfigMaps.
+const (
+	keyOperator = "operator.nk"
+	keyOrder    = "order.nk"
+	// adminSeed and the next ones are what a person needs to enter.
+	adminSeed = "seed"
+	adminNATS = "nats"
+	adminAPI  = "api"
+	caKey     = "ca.crt"
+)
+
+// makeKeys makes the Secrets that are made once. When the cluster was founded one that is gone is not made anew: nodes run with what it
+// held.
+func (p *pass) makeKeys(ctx context.Context) error {
+	type secret struct {
+		name     string
+		generate func() (map[string][]byte, error)
+	}
+	making := []secret{{p.c.KeysSecretName(), newKeys}, {p.c.RouteSecretName(), newPassword}}
+	if len(p.c.Spec.Admins) == 0 {
+		making = append(making, secret{p.c.AdminSecretName(), newAdmin})
+	}
+	for _, m := range making {
+		name := m.name
+		if s := p.secrets[name]; s != nil {
+			if !metav1.IsControlledBy(s, p.c) {
+				return notOwned("Secret", name)
+			}
+			continue
+		}
+		if p.c.Status.ClusterID != "" {
+			return &obstacle{reason: v1alpha1.ReasonSecretLost, stalled: true,
+				message: fmt.Sprintf("The Secret %s was made once and is gone, and nodes run with what it held. Restore it from a backup.", name)}
+		}
+		data, err := m.generate()
+		if err != nil {
+			return fmt.Errorf("make the Secret %s: %w", name, err)
+		}
+		if p.secrets[name], err = p.createSecret(ctx, name, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newKeys() (map[string][]byte, error) {
+	data := map[string][]byte{}
+	for key, create := range map[string]func() (nkeys.KeyPair, error){keyOperator: nkeys.CreateUser, keyOrder: nkeys.CreateOperator} {
+		pair, err := create()
+		if err != nil {
+			return nil, err
+		}
+		if data[key], err = pair.Seed(); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+func newPassword() (map[string][]byte, error) {
+	b := make([]byte, 24)
+	if _, err := rand.Read(b); err != nil {
+		return nil, err
+	}
+	return map[string][]byte{manifests.RouteSecretKey: []byte(hex.EncodeToString(b))}, nil
+}
+
+func newAdmin() (map[string][]byte, error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	seed, err := pair.Seed()
+	return map[string][]byte{adminSeed: seed}, err
+}
+
+// publicKey is the public half of a seed in a Secret.
+func publicKey(s *corev1.Secret, key string) (string, error) {
+	pair, err := nkeys.FromSeed(s.Data[key])
+	if err != nil {
+		return "", fmt.Errorf("the Secret %s has no %s that is a seed: %w", s.Name, key, err)
+	}
+	return pair.PublicKey()
+}
+
+// meta is that of an object which ends with the cluster.
+func (p *pass) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: p.c.Namespace, Name: name, Labels: manifests.Labels(p.c),
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.c, v1alpha1.GroupVersion.WithKind("UnibusCluster"))}}
+}
+
+func (p *pass) createSecret(ctx context.Context, name string, data map[string][]byte) (*corev1.Secret, error) {
+	s := &corev1.Secret{ObjectMeta: p.meta(name), Data: data}
+	if err := p.Client.Create(ctx, s, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
+		return nil, fmt.Errorf("make the Secret %s: %w", name, err)
+	}
+	return s, nil
+}
+
+// writeSecret has a Secret hold these values beside others, and writes only when it does not yet.
+func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]byte) error {
+	now := p.secrets[name]
+	if now == nil {
+		s, err := p.createSecret(ctx, name, data)
+		p.secrets[name] = s
+		return err
+	}
+	if !metav1.IsControlledBy(now, p.c) {
+		return notOwned("Secret", name)
+	}
+	next := now.DeepCopy()
+	if next.Data == nil {
+		next.Data = map[string][]byte{}
+	}
+	maps.Copy(next.Data, data)
+	if maps.EqualFunc(now.Data, next.Data, bytes.Equal) {
+		return nil
+	}
+	if err := p.Client.Update(ctx, next, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
+		return fmt.Errorf("write the Secret %s: %w", name, err)
+	}
+	p.secrets[name] = next
+	return nil
+}

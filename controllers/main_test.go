@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/unibus/unibus/internal/e2e/proc"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.FromSlogHandler(natstest.Logger().Handler()))
+	// An informer that is stopped while an event is on its way leaves this one behind, whoever stops it.
+	ofInformers := goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*filteredWatch).loop")
+	goleak.VerifyTestMain(tests{m}, natstest.Leaks(ofInformers)...)
+}
+
+// tests are run, and then the control plane is stopped, before leaks are looked for.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	if plane == nil {
+		return code
+	}
+	plane.stop()
+	if err := proc.Races(plane.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.RemoveAll(plane.dir)
+	return code
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/unibus/unibus/internal/crdtest"
+	"github.com/unibus/unibus/internal/e2e/proc"
+	"github.com/unibus/unibus/internal/natstest"
+)
+
+// controlPlane is what of Kubernetes is real in these tests: etcd and the API server, the controller of StatefulSets, and cert-manager.
+type controlPlane struct {
+	dir string
+	bin proc.Binaries
+	// config is that of one who may do everything, operator that of the operator, who may do what config/rbac says.
+	config, operator *rest.Config
+
+	env       envtest.Environment
+	processes []*proc.Process
+}
+
+// plane is the one of this process, nil as long as no test needed it.
+var plane *controlPlane
+
+// errNoAssets is returned where Kubernetes has not been built.
+var errNoAssets = errors.New("no kube-apiserver: eval \"$(make envtest-assets)\" builds it, once")
+
+var startPlane = sync.OnceValue(func() error {
+	assets, err := findAssets()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "unibus-operator-")
+	if err != nil {
+		return err
+	}
+	plane = &controlPlane{dir: dir}
+	return plane.start(assets)
+})
+
+// findAssets finds the folder with all parts of Kubernetes: the one that the environment names, or else the newest that was built here.
+func findAssets() (string, error) {
+	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
+		return dir, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	all, err := filepath.Glob(filepath.Join(cache, "unibus-devcluster", "components-*", "components"))
+	if err != nil || len(all) == 0 {
+		return "", errNoAssets
+	}
+	newest := slices.MaxFunc(all, func(a, b string) int { return modified(a).Compare(modified(b)) })
+	return filepath.Dir(newest), nil
+}
+
+func modified(file string) time.Time {
+	info, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+func (p *controlPlane) start(assets string) (err error) {
+	if p.bin, err = proc.Build(context.Background(), p.dir, true); err != nil {
+		return err
+	}
+	p.env = envtest.Environment{
+		BinaryAssetsDirectory: assets,
+		CRDDirectoryPaths:     []string{filepath.Join(crdtest.Root(), "config", "crd", "bases"), filepath.Join(assets, "crds")},
+		ErrorIfCRDPathMissing: true, ControlPlaneStartTimeout: limit, ControlPlaneStopTimeout: limit,
+	}
+	if p.config, err = p.env.Start(); err != nil {
+		return fmt.Errorf("start the API server: %w", err)
+	}
+	if err := p.grant(); err != nil {
+		return fmt.Errorf("give the operator its rights: %w", err)
+	}
+	kubeconfig := filepath.Join(p.dir, "kubeconfig")
+	if err := os.WriteFile(kubeconfig, p.env.KubeConfig, 0o600); err != nil {
+		return err
+	}
+	port, err := natstest.FreePort()
+	if err != nil {
+		return err
+	}
+	health := fmt.Sprintf("127.0.0.1:%d", port)
+	for name, args := range map[string][]string{
+		"kube-controller-manager": {"--controllers=statefulset-controller", "--leader-elect=false", "--secure-port=0"},
+		"cert-manager":            {"--listen=" + health},
+	} {
+		started, err := proc.Start(proc.Command{Name: name, Path: filepath.Join(assets, name), Args: append(args, "--kubeconfig="+kubeconfig),
+			Log: filepath.Join(p.dir, name+".log")})
+		if err != nil {
+			return err
+		}
+		p.processes = append(p.processes, started)
+	}
+	if !natstest.Until(limit, func() bool { return answers(context.Background(), "http://"+health+"/healthz") }) {
+		return fmt.Errorf("cert-manager does not work:\n%s", proc.Tail(filepath.Join(p.dir, "cert-manager.log"), 20))
+	}
+	return nil
+}
+
+// grant lets the operator do what config/rbac says.
+func (p *controlPlane) grant() error {
+	api, err := client.New(p.config, client.Options{})
+	if err != nil {
+		return err
+	}
+	binding := new(rbacv1.ClusterRoleBinding)
+	for file, o := range map[string]client.Object{"role.yaml": new(rbacv1.ClusterRole), "role_binding.yaml": binding} {
+		b, err := os.ReadFile(filepath.Join(crdtest.Root(), "config", "rbac", file))
+		if err == nil {
+			err = yaml.UnmarshalStrict(b, o)
+		}
+		if err == nil {
+			err = api.Create(context.Background(), o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	who := binding.Subjects[0]
+	user, err := p.env.AddUser(envtest.User{Name: "system:serviceaccount:" + who.Namespace + ":" + who.Name}, &rest.Config{QPS: -1})
+	if err != nil {
+		return err
+	}
+	p.operator = user.Config()
+	return nil
+}
+
+func (p *controlPlane) stop() {
+	for _, started := range p.processes {
+		started.Kill()
+	}
+	_ = p.env.Stop() // the processes are killed with this one at the latest
+}
+
+// answers says whether a URL is answered with 200.
+func answers(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// mustPlane returns the control plane. Without Kubernetes there is nothing to be tested.
+func mustPlane(t testing.TB) *controlPlane {
+	t.Helper()
+	err := startPlane()
+	if errors.Is(err, errNoAssets) {
+		t.Skip(err)
+	}
+	must(t, err)
+	return plane
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+// What the operator may do, generated into config/rbac. Tests run it with no more than this.
+//
+//go:generate go tool -modfile=../go.tools.mod controller-gen rbac:roleName=unibus-operator paths=. output:rbac:artifacts:config=../config/rbac
+//
+// +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters/status,verbs=patch
+//
+// Owners that hold their deletion up until their objects are gone need this where Kubernetes asks for it (OpenShift does).
+// +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters/finalizers,verbs=update
+//
+// Secrets are read by name, never listed.
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch
+// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=list
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates;issuers,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=podmonitors,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
