@@ -84,12 +84,17 @@ clients: .cache/clients/nats .cache/clients/node_modules/.package-lock.json ## G
 	npm ci --prefix .cache/clients
 
 .PHONY: test
-test: clients ## Run all tests with the race detector (TESTFLAGS='-run X' narrows)
+test: clients ## Run all tests with the race detector, but those of the operator beside real nodes (TESTFLAGS='-run X' narrows)
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
+	$(GO) test -timeout 30m $(TESTFLAGS) ./controllers
 
 .PHONY: model
 model: ## Explore the scaling rules breadth-first within a modelled environment (about ten minutes)
 	$(GO) test ./internal/scaling -run '^TestModel' -count=1 -v -timeout 15m -model.time 8m30s -model.rules 1m30s
+
+.PHONY: crashes
+crashes: ## End the operator after every single write and step, while a cluster forms and grows (make test: after a tenth of them)
+	eval "$$($(MAKE) --silent envtest-assets)" && $(GO) test ./controllers -run '^TestKilled' -count=1 -timeout 40m -v -every
 
 .PHONY: soak
 soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the last line tells what was lost

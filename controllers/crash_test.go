@@ -3,23 +3,78 @@
 package controllers
 
 import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+
 	"github.com/unibus/unibus/internal/natstest"
+	"github.com/unibus/unibus/internal/scaling"
 )
 
-// TestKilledAfterEveryWrite: an operator that ends right after its first write that changes something, and is replaced by one that does the
-// same, again and again, gets where an undisturbed one gets.
-func TestKilledAfterEveryWrite(t *testing.T) {
-	l := mustLab(t, sample(t, "one"), func(l *lab) { l.fuse = true })
+var (
+	every = flag.Bool("every", false, "end the operator after every write and step in tests of that, not after a tenth of them")
+	seed  = flag.Uint64("seed", 1, "after which tenth")
+)
+
+// fuse says after what an operator ends. A nil one never burns.
+type fuse struct {
+	mu   sync.Mutex
+	draw *rand.Rand
+}
+
+// withFuse has operators end in the middle of what they do.
+func withFuse(l *lab) {
+	natstest.Logger().Info("fuse", "every", *every, "seed", *seed)
+	l.fuse = &fuse{draw: rand.New(rand.NewPCG(*seed, 0))}
+}
+
+// burns says whether the operator ends here.
+func (f *fuse) burns() bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *every || f.draw.IntN(10) == 0
+}
+
+// mourner ends an operator after a step that is no write, before that is reported, when the fuse says so.
+type mourner struct {
+	events.EventRecorder
+	fuse *fuse
+	die  context.CancelFunc
+}
+
+// elsewhere are the steps that change nodes and JetStream.
+var elsewhere = []scaling.Action{scaling.SendOrder, scaling.RemovePeer, scaling.MoveReplica, scaling.SetReplicas, scaling.MoveLeader}
+
+func (m mourner) Eventf(about, related runtime.Object, kind, reason, action, note string, args ...any) {
+	m.EventRecorder.Eventf(about, related, kind, reason, action, note, args...)
+	if slices.Contains(elsewhere, scaling.Action(action)) && m.fuse.burns() {
+		natstest.Logger().Debug("operator ends", "after", action)
+		m.die()
+	}
+}
+
+// TestKilledAfterWrites: an operator that ends right after a write that changes something, or after a step on nodes or in JetStream, and is
+// replaced by one that does the same, again and again, gets where an undisturbed one gets.
+func TestKilledAfterWrites(t *testing.T) {
+	l := mustLab(t, sample(t, "one"), withFuse)
 	formed := l.within("a cluster of one", ready)
 	l.scale(3)
 	grown := l.within("three members", ready)
 	if want := "demo-0-0=member demo-1-0=member demo-2-0=member"; names(grown) != want || grown.Status.ClusterID != formed.Status.ClusterID {
 		t.Errorf("members: %s of %s, want %s of %s", names(grown), grown.Status.ClusterID, want, formed.Status.ClusterID)
 	}
-	if l.lives.Load() < 20 {
-		t.Errorf("operators lived only %d times", l.lives.Load())
+	lives := l.lives.Load()
+	natstest.Logger().Info("operators", "lives", lives)
+	if least := int64(3); lives < least || *every && lives < 8*least {
+		t.Errorf("operators lived only %d times", lives)
 	}
-	natstest.Logger().Info("operators", "lives", l.lives.Load())
 }

@@ -35,8 +35,8 @@ type lab struct {
 	writes atomic.Int64 // that the operator asked for
 	passes atomic.Int64 // as reads of the UnibusCluster
 	lives  atomic.Int64 // of operators, one after the other
-	// fuse ends the operator after its first write that changes something.
-	fuse bool
+	// fuse ends operators in the middle of what they do.
+	fuse *fuse
 }
 
 // sample is a UnibusCluster of config/samples.

@@ -3,7 +3,6 @@
 package controllers
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -11,7 +10,6 @@ import (
 	"go.uber.org/goleak"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/unibus/unibus/internal/e2e/proc"
 	"github.com/unibus/unibus/internal/natstest"
 )
 
@@ -31,10 +29,6 @@ func (m tests) Run() int {
 		return code
 	}
 	plane.stop()
-	if err := proc.Races(plane.dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
 	os.RemoveAll(plane.dir)
 	return code
 }

@@ -60,13 +60,14 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	r := &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: "0.0.0", Namespace: "unibus-system",
 		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}, Dial: l.Dial, Rest: time.Second}}
 	r.Live = countingReader{m.GetAPIReader(), l}
+	r.Events = mourner{m.GetEventRecorder(v1alpha1.FieldOwner), l.fuse, die}
 	if err := r.SetupWithManager(m); err != nil {
 		return err
 	}
 	return m.Start(ctx)
 }
 
-// writer counts what an operator is asked to write, and ends it after what changes something when the lab has a fuse.
+// writer counts what an operator is asked to write, and ends it after what changes something when the lab's fuse burns.
 type writer struct {
 	lab    *lab
 	scheme *runtime.Scheme
@@ -106,7 +107,7 @@ func (w *writer) write(how string, o any, do func() error) error {
 	err := do()
 	if _, after := w.version(o); err == nil && before != after {
 		natstest.Logger().Debug("operator writes", "how", how, "what", kind.String())
-		if w.lab.fuse {
+		if w.lab.fuse.burns() {
 			w.die()
 			return context.Canceled // the rest of the pass is not to be
 		}

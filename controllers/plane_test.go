@@ -81,7 +81,7 @@ func modified(file string) time.Time {
 }
 
 func (p *controlPlane) start(assets string) (err error) {
-	if p.bin, err = proc.Build(context.Background(), p.dir, true); err != nil {
+	if p.bin, err = proc.Build(context.Background(), p.dir, false); err != nil {
 		return err
 	}
 	p.env = envtest.Environment{
@@ -173,9 +173,17 @@ func answers(ctx context.Context, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// mustPlane returns the control plane. Without Kubernetes there is nothing to be tested.
+// raced is true with the race detector.
+var raced bool
+
+// mustPlane returns the control plane. Without Kubernetes there is nothing to be tested. With the race detector there is little: nodes are
+// tested with it by their own packages, and clusters of them, operators that begin again and again, and Kubernetes beside them would take
+// several times as long as all else that is tested of the operator.
 func mustPlane(t testing.TB) *controlPlane {
 	t.Helper()
+	if raced {
+		t.Skip("it runs without the race detector: make test, or go test ./controllers")
+	}
 	err := startPlane()
 	if errors.Is(err, errNoAssets) {
 		t.Skip(err)
