@@ -17,6 +17,7 @@ import (
 	"github.com/unibus/unibus/internal/daemonconfig"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/formation"
+	"github.com/unibus/unibus/internal/membership"
 )
 
 // assemble makes a plan of a configuration that has passed its guard, and guards what only files show: secrets, keys and
@@ -92,7 +93,8 @@ func (p *plan) addAuth(c daemonconfig.Config) error {
 	if err != nil {
 		return fmt.Errorf("make the node's keys: %w", err)
 	}
-	p.members, err = newMembers(busauth.Config{Keys: keys, Operators: c.OperatorKeys, Logger: p.log}, c.CutOffRefuse, c.CutOffDrop)
+	p.members, err = newMembers(busauth.Config{Keys: keys, Operators: c.OperatorKeys, Logger: p.log},
+		membership.Config{RefuseAfter: c.CutOffRefuse}, c.CutOffDrop)
 	if err != nil {
 		return fmt.Errorf("--operator-key: %w", err)
 	}

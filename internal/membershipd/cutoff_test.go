@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,17 +16,18 @@ import (
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/embeddednats"
+	"github.com/unibus/unibus/internal/membership"
 	"github.com/unibus/unibus/internal/natstest"
 )
 
-// guardAfter gives a node its own times after which it refuses and drops users while it is cut off.
-func (p *plan) guardAfter(t *testing.T, refuse, drop time.Duration) {
+// guardAfter gives a node its own times after which it refuses and drops users while it is cut off, and a clock, time.Now if nil.
+func (p *plan) guardAfter(t *testing.T, refuse, drop time.Duration, now func() time.Time) {
 	t.Helper()
 	keys, err := busauth.NewKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.members, err = newMembers(busauth.Config{Keys: keys, Logger: p.log}, refuse, drop); err != nil {
+	if p.members, err = newMembers(busauth.Config{Keys: keys, Logger: p.log}, membership.Config{RefuseAfter: refuse, Now: now}, drop); err != nil {
 		t.Fatal(err)
 	}
 	p.server.Auth, p.server.Connect = p.members.auth, connectOptions(keys)
@@ -61,7 +63,7 @@ func TestServicesBeginAnew(t *testing.T) {
 	var log bytes.Buffer
 	n := mustRun(t, planFor(t, "n0", t.TempDir(), func(p *plan) {
 		p.log = slog.New(slog.NewTextHandler(&log, nil))
-		p.guardAfter(t, time.Minute, time.Minute)
+		p.guardAfter(t, time.Minute, time.Minute, nil)
 		broken = p.breakable()
 	}))
 	mustBecome(t, "/readyz", 200, n)
@@ -83,7 +85,7 @@ func TestServicesBeginAnew(t *testing.T) {
 func TestUsersAreDroppedByANodeThatCannotWatch(t *testing.T) {
 	var broken func(account string)
 	n := mustRun(t, planFor(t, "n0", t.TempDir(), func(p *plan) {
-		p.guardAfter(t, 5*time.Second, 10*time.Second)
+		p.guardAfter(t, 5*time.Second, 10*time.Second, nil)
 		broken = p.breakable()
 	}))
 	mustBecome(t, "/readyz", 200, n)
@@ -97,13 +99,32 @@ func TestUsersAreDroppedByANodeThatCannotWatch(t *testing.T) {
 	natstest.Within(t, limit, "ann to be dropped", conn.IsClosed)
 }
 
-// TestRevokeWhileCutOff: a node that is cut off first admits nobody and then drops everybody, so that one who is removed elsewhere
-// meanwhile is out there as well, and does not come back when the cut heals. The others serve on.
+// stopped is a clock that goes on when it is told.
+type stopped struct {
+	begin time.Time
+	gone  atomic.Int64
+}
+
+func (c *stopped) now() time.Time { return c.begin.Add(time.Duration(c.gone.Load())) }
+
+// withinSeen waits until a node that is cut off has looked at what it knows, which is so old.
+func (c *stopped) withinSeen(t *testing.T, n *testNode, age time.Duration) {
+	t.Helper()
+	c.gone.Store(int64(age))
+	natstest.Within(t, limit, "/readyz to say for how long the node is cut off", func() bool {
+		code, a := n.get("/readyz")
+		return code == 503 && strings.Contains(a.Reason, "cut off: what happened in the last "+age.String())
+	})
+}
+
+// TestRevokeWhileCutOff: a node that is cut off admits nobody as soon as what it knows is too old, and drops everybody when it is older, so that
+// one who is removed elsewhere meanwhile is out there as well, and does not come back when the cut heals. The others serve on.
 func TestRevokeWhileCutOff(t *testing.T) {
-	const victim = 2
+	const victim, refuse, drop = 2, membership.DefaultRefuseAfter, 3 * membership.DefaultRefuseAfter
+	clock := &stopped{begin: time.Now()}
 	c := mustCutCluster(t, func(i int, p *plan) {
 		if i == victim {
-			p.guardAfter(t, 5*time.Second, 10*time.Second)
+			p.guardAfter(t, refuse, drop, clock.now)
 		}
 	})
 	cut, others := c.nodes[victim], c.nodes[:victim]
@@ -125,10 +146,9 @@ func TestRevokeWhileCutOff(t *testing.T) {
 	for _, n := range others {
 		natstest.Within(t, limit, "eve to be refused by "+n.name, func() bool { _, err := eve.connect(n); return err != nil && isRefusal(err) })
 	}
-	natstest.Within(t, limit, "/readyz to say that the node is cut off", func() bool {
-		code, a := cut.get("/readyz")
-		return code == 503 && strings.Contains(a.Reason, "cut off")
-	})
+	clock.gone.Store(int64(refuse))
+	ann.mustConnect(t, cut)
+	clock.gone.Store(int64(refuse + 1))
 	for _, u := range []testUser{ann, eve} {
 		if nc, err := u.connect(cut); err == nil {
 			nc.Close()
@@ -140,6 +160,14 @@ func TestRevokeWhileCutOff(t *testing.T) {
 			}
 		}
 	}
+	clock.withinSeen(t, cut, drop)
+	clock.withinSeen(t, cut, drop-time.Second) // so all that it does at the look before is done
+	for who, nc := range map[string]*nats.Conn{"ann": annConn, "eve": eveConn} {
+		if err := nc.FlushTimeout(limit); err != nil {
+			t.Errorf("%s was dropped too early: %v", who, err)
+		}
+	}
+	clock.gone.Store(int64(drop + 1))
 	for who, nc := range map[string]*nats.Conn{"ann": annConn, "eve": eveConn} {
 		natstest.Within(t, limit, who+" to be dropped by the node that is cut off", nc.IsClosed)
 	}

@@ -46,7 +46,7 @@ func planFor(t *testing.T, name, dir string, change func(*plan)) plan {
 		out = t.Output()
 	}
 	log := slog.New(slog.NewTextHandler(out, nil)).With("node", name)
-	m, err := newMembers(busauth.Config{Keys: keys, Logger: log}, membership.DefaultRefuseAfter, 3*membership.DefaultRefuseAfter)
+	m, err := newMembers(busauth.Config{Keys: keys, Logger: log}, membership.Config{RefuseAfter: membership.DefaultRefuseAfter}, 3*membership.DefaultRefuseAfter)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,10 +40,11 @@ type members struct {
 }
 
 // newMembers makes the directory and the authenticator that asks it.
-func newMembers(c busauth.Config, refuse, drop time.Duration) (*members, error) {
+func newMembers(c busauth.Config, d membership.Config, drop time.Duration) (*members, error) {
 	m := &members{log: c.Logger, drop: drop, finishing: finishing}
 	m.serving, m.leave = context.WithCancel(context.Background())
-	m.directory = membership.NewDirectory(membership.Config{RefuseAfter: refuse, Logger: c.Logger, Changed: m.changed})
+	d.Logger, d.Changed = c.Logger, m.changed
+	m.directory = membership.NewDirectory(d)
 	c.IsAuthorized, c.IsListed, c.IsReady, c.Grants = m.directory.IsAuthorized, m.directory.IsListed, m.directory.Ready, m.directory.Grants
 	var err error
 	m.auth, err = busauth.New(c)
