@@ -260,6 +260,17 @@ func TestHistoryLastWhileRoomsChange(t *testing.T) {
 	}
 }
 
+// putInto puts a user into n more rooms.
+func (b *bus) putInto(user string, n int) {
+	b.dir.change(func() {
+		for i := range n {
+			id := roomID("R" + strings.Repeat("B", i%20) + strings.NewReplacer("0", "C", "1", "D", "8", "E", "9", "F").Replace(fmt.Sprintf("%04d", i)))
+			b.dir.rooms[id] = v1.Room{Name: fmt.Sprintf("z%04d", i), ID: id}
+			b.dir.roles[user][id] = v1.RoleMember
+		}
+	})
+}
+
 func TestRooms(t *testing.T) {
 	b := newBus(t, 1, smallClass(), nil)
 	want := v1.RoomsAnswer{Rooms: []v1.RoomOf{{ID: blue, Name: "blue", Role: v1.RoleMember, Class: "small"}, {ID: mute, Name: "mute", Role: v1.RoleMember},
@@ -271,13 +282,7 @@ func TestRooms(t *testing.T) {
 	if diff := cmp.Diff(v1.RoomsAnswer{Rooms: want.Rooms[2:]}, c.rooms("mute")); diff != "" {
 		t.Error(diff)
 	}
-	b.dir.change(func() {
-		for i := range 2 * roomsPage {
-			id := roomID("R" + strings.Repeat("B", i%20) + strings.NewReplacer("0", "C", "1", "D", "8", "E", "9", "F").Replace(fmt.Sprintf("%04d", i)))
-			b.dir.rooms[id] = v1.Room{Name: fmt.Sprintf("z%04d", i), ID: id}
-			b.dir.roles[alice][id] = v1.RoleMember
-		}
-	})
+	b.putInto(alice, 2*roomsPage)
 	n := 0
 	for next, page := "", 0; page < 10; page++ {
 		a := c.rooms(next)

@@ -79,6 +79,26 @@ func TestUserRates(t *testing.T) {
 	}
 }
 
+// Long lists of rooms count as more than one request: a user has a few of them a second, as many short ones as ever, and others have theirs.
+func TestLongListsOfRoomsCountAsMore(t *testing.T) {
+	now := time.Now()
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.RequestRate, c.Now = 100, func() time.Time { return now } })
+	b.putInto(alice, roomsPage)
+	a, bo := b.client(alice), b.client(bob)
+	for range 2 {
+		if answer := a.rooms(""); answer.Error != nil || len(answer.Rooms) != roomsPage {
+			t.Errorf("%d rooms, %v", len(answer.Rooms), answer.Error)
+		}
+	}
+	expectCode(t, a.rooms("").Error, v1.CodeRate)
+	for range 100 {
+		if answer := bo.rooms(""); answer.Error != nil {
+			t.Fatal(answer.Error)
+		}
+	}
+	expectCode(t, bo.rooms("").Error, v1.CodeRate)
+}
+
 // One user's requests that are not answered yet leave room for those of others.
 func TestRequestsInFlightOfOneUserAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.MaxReadsOfUser, c.AppendTimeout = 2, 2, time.Hour })

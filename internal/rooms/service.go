@@ -53,7 +53,7 @@ type Config struct {
 	// Now is time.Now by default.
 	Now func() time.Time
 	// AppendRate is how many messages a second one user may ask to append, 100,000 by default, and RequestRate how many pages of history,
-	// and how many lists of rooms, 1000 by default. They keep a user from taking the node's time from others, whatever classes allow.
+	// and how many lists of rooms, 1000 by default; ten rooms of a list count as one list more. They keep a user from taking the node's time from others, whatever classes allow.
 	AppendRate, RequestRate float64
 	// MaxAppends is how many appends may wait for their acknowledgement, 8192 by default. Of one user, half of MaxAppendsOfUser (2048 by
 	// default) are never too many, and once and a half of it are. They are known by every 32nd of a user, later than the user knows, and one
@@ -91,8 +91,9 @@ const (
 	tick = 100 * time.Millisecond
 	// mostName is the longest name that a request for rooms may go on after, in bytes.
 	mostName = 256
-	// roomsPage is how many rooms an answer lists.
-	roomsPage = 500
+	// roomsPage is how many rooms an answer lists, and roomsPerRequest how many of them cost as much as a request: the list is sorted and written
+	// by the one goroutine that makes all lists.
+	roomsPage, roomsPerRequest = 500, 10
 	// mostWaiting is how many requests to a service wait before more are lost, in messages and in bytes: what takes a moment to work off.
 	mostWaiting, mostWaitingBytes = 1 << 15, 64 << 20
 )
@@ -228,6 +229,7 @@ func (s *Service) rooms(m *nats.Msg) {
 		answer.Error = errNotReady
 	default:
 		answer.Rooms, answer.Next = s.cfg.Directory.RoomsOf(c.user, string(m.Data), roomsPage)
+		c.budget.ReserveN(c.at, len(answer.Rooms)/roomsPerRequest) // which may leave less than nothing
 	}
 	if answer.Error != nil && !s.worthAnAnswer(serviceRooms, c) {
 		return
