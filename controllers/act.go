@@ -22,6 +22,9 @@ import (
 // takeWish is the step that writes down how many members are wished, beside the size that follows from it.
 const takeWish scaling.Action = "take-wish"
 
+// takeNote is the step that writes down what of a changed spec pods depend on, when that has not changed.
+const takeNote scaling.Action = "take-note"
+
 // errChanged is returned when somebody has written what a step was decided on. Observing again helps.
 var errChanged = errors.New("it was changed meanwhile")
 
@@ -42,8 +45,10 @@ func (p *pass) decide() scaling.Step {
 		return scaling.Step{Action: scaling.Wait, Person: true, Reason: p.damaged.Error(), Remedy: "restore it from a backup"}
 	case wish(p.set) != wished:
 		return scaling.Step{Action: takeWish, Reason: fmt.Sprintf("%d members are wished", wished)}
+	case p.unnoted():
+		return scaling.Step{Action: takeNote, Reason: "the spec was changed, and not what pods are made of"}
 	}
-	return p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished}, p.seen)
+	return p.roll(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished}, p.seen))
 }
 
 // act carries the step out. What stands against it is no error of the pass: the next one looks again.
@@ -77,6 +82,14 @@ func (p *pass) do(ctx context.Context) error {
 	switch p.step.Action {
 	case takeWish:
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationWish] = fmt.Sprint(p.c.Spec.Replicas) })
+	case takeNote:
+		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationNote] = p.rollout.note })
+	case applyTemplate:
+		return p.writeSet(ctx, set, p.takeTemplate)
+	case replacePod:
+		return p.deletePod(ctx)
+	case finishRoll:
+		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationRolled] = s.Annotations[annotationTemplate] })
 	case scaling.Resize:
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(p.step.Size)) })
 	case scaling.WriteKnownID:
@@ -108,7 +121,7 @@ func (p *pass) lookAgain(ctx context.Context) error {
 	if now := again.decide(); now.Action != p.step.Action || now.Name != p.step.Name {
 		return fmt.Errorf("%s is not removed now: %s", p.step.Name, now.Reason)
 	}
-	again.step, again.stale = p.step, p.stale
+	again.step, again.rollout = p.step, p.rollout
 	*p = *again
 	return nil
 }

@@ -27,8 +27,11 @@ const (
 	// annotationWish is the number of members that is wished, beside the size that follows from it: both are written against one version,
 	// so that nobody who is late stops pods that have been wished anew.
 	annotationWish = "unibus.dev/replicas"
-	// annotationTemplate is the hash of what pods were to be made of when the template was last applied.
+	// annotationTemplate is the hash of what pods were to be made of when the template was last applied, annotationRolled that of the template
+	// of which all pods were made last, and annotationNote what of the cluster the template comes from; see rollout.
 	annotationTemplate = "unibus.dev/template"
+	annotationRolled   = "unibus.dev/rolled"
+	annotationNote     = "unibus.dev/spec"
 )
 
 var certificates = schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}
@@ -80,14 +83,14 @@ func image(spec v1alpha1.UnibusClusterSpec, o Options) string {
 
 // maxUnavailable lets one pod at a time be evicted while nothing is under way; see step for what is.
 func (p *pass) maxUnavailable() int32 {
-	if p.record != nil && settled(p.record) {
+	if p.record != nil && settled(p.record) && !p.rolling() {
 		return 1
 	}
 	return 0
 }
 
-// applyObjects applies what is not as it should be. The StatefulSet is made, and left alone from then on: its size is written by steps, and
-// its template changes what pods are only when they are rolled.
+// applyObjects applies what is not as it should be. The StatefulSet is made, and left alone from then on: its size and
+// its template are written by steps.
 func (p *pass) applyObjects(ctx context.Context) error {
 	in, err := p.inputs()
 	if err != nil {
@@ -99,15 +102,18 @@ func (p *pass) applyObjects(ctx context.Context) error {
 	}
 	for _, o := range objects {
 		if set, ok := o.(*applyappsv1.StatefulSetApplyConfiguration); ok {
-			template := digest(set.Spec.Template)
 			if p.set != nil {
 				if !metav1.IsControlledBy(p.set, p.c) {
 					return notOwned(*o.GetKind(), *o.GetName())
 				}
-				p.stale = p.set.Annotations[annotationTemplate] != template
+				if err := p.compare(set.Spec.Template); err != nil {
+					return err
+				}
 				continue
 			}
-			set.WithAnnotations(map[string]string{annotationTemplate: template, annotationWish: fmt.Sprint(p.c.Spec.Replicas)})
+			template := digest(set.Spec.Template)
+			set.WithAnnotations(map[string]string{annotationTemplate: template, annotationRolled: template, annotationNote: note(p.c),
+				annotationWish: fmt.Sprint(p.c.Spec.Replicas)})
 		}
 		if err := refusal(*o.GetKind(), *o.GetName(), p.apply(ctx, o)); err != nil {
 			return err

@@ -84,10 +84,14 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
 		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
+	case f.rollStopped() != nil:
+		return *f.rollStopped()
 	case trouble != nil && !f.founded():
 		return *trouble
 	case !f.founded():
 		return no(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
+	case f.rolling():
+		return no(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
 	case f.Meta == nil:
 		return no(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
 	case trouble != nil:
@@ -102,10 +106,10 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(v1alpha1.ReasonMemberNotReady, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
 	case f.c.Spec.Pause:
 		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
+	case f.rollPending():
+		return no(v1alpha1.ReasonRollPending, "Pods are not what the spec says now: %s", f.doing("they are replaced next"))
 	case f.next.Action != scaling.Done:
 		return no(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))
-	case f.stale:
-		return no(v1alpha1.ReasonRollPending, "The pods are not what the spec says now.")
 	}
 	return yes(v1alpha1.ReasonAllInSync, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
 }
@@ -132,6 +136,8 @@ func (f facts) progressing() verdict {
 		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
 	case !f.founded():
 		return yes(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
+	case f.rolling() || f.rollPending() && settled(f.record):
+		return yes(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
 	case f.memberCount() < int(f.c.Spec.Replicas):
 		return yes(v1alpha1.ReasonScalingUp, "%s", f.doing("nodes join"))
 	case f.memberCount() > int(f.c.Spec.Replicas) || !settled(f.record):
@@ -160,7 +166,9 @@ func (f facts) stalled() verdict {
 		return yes(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
 		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
-	case f.step.Person: // nothing has changed for long
+	case f.rollStopped() != nil:
+		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
+	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
 	}
 	return no(v1alpha1.ReasonStable, "Nothing is to be decided.")
@@ -244,8 +252,23 @@ func (f facts) inSync() verdict {
 }
 
 func (f facts) upgrading() verdict {
-	if f.stale {
-		return yes(v1alpha1.ReasonRollPending, "The pods are not what the spec says now.")
+	r := f.rollout
+	switch {
+	case f.rollStopped() != nil:
+		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
+	case f.rolling():
+		return yes(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
+	case f.rollPending():
+		return yes(v1alpha1.ReasonRollPending, "Pods are not what the spec says now.")
+	case r != nil && r.running && len(r.behind) > 0:
+		return yes(v1alpha1.ReasonManualRoll, "Pods are not what the spec says now; those at places %v are to be deleted, one at a time.", r.behind)
+	case f.consentNeeded():
+		return yes(v1alpha1.ReasonConsentNeeded, "A newer operator would change the pods: %s", f.otherwise())
 	}
 	return no(v1alpha1.ReasonUpToDate, "All pods are as the spec has them.")
+}
+
+// rollPending says whether the spec asks for other pods, and the template is not applied yet.
+func (f facts) rollPending() bool {
+	return f.rollout != nil && f.rollout.pending && !f.rollout.waits(f.c.Spec.UpdateStrategy)
 }

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -98,27 +99,29 @@ func TestConditions(t *testing.T) {
 			p.Streams[0].Members, p.step = p.Streams[0].Members[:1], scaling.Step{Action: scaling.SetReplicas, Reason: "raised"}
 			return nil
 		}, map[string]string{"Ready": "-ReplicasMissing", "Progressing": "+Repairing", "ReplicasInSync": "-ReplicasMissing"}},
-		{"other pods wished", func(p *pass) *obstacle { p.stale = true; return nil }, map[string]string{"Ready": "-RollPending", "Upgrading": "+RollPending"}},
 		{"paused", func(p *pass) *obstacle { p.c.Spec.Pause = true; return nil },
 			map[string]string{"Ready": "-Paused", "Progressing": "-Paused", "Stalled": "-Paused"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := seen(3)
-			want := map[string]string{"Ready": "+AllInSync", "Progressing": "-Stable", "Degraded": "-Stable", "Stalled": "-Stable", "Formed": "+Formed",
-				"CertificatesReady": "-CertificatePending", "ReplicasInSync": "+AllInSync", "Upgrading": "-UpToDate"}
-			for kind, v := range c.want {
-				want[kind] = v
-			}
-			s := status(p.facts(c.change(p)))
-			got := map[string]string{}
-			for _, c := range s.Conditions {
-				got[c.Type] = map[metav1.ConditionStatus]string{metav1.ConditionTrue: "+", metav1.ConditionFalse: "-"}[c.Status] + c.Reason
-				expectInTable(t, c)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("conditions:\n%s", diff)
-			}
+			expectConditions(t, p, c.change(p), c.want)
 		})
+	}
+}
+
+// expectConditions expects those of a cluster that is well, but for some.
+func expectConditions(t *testing.T, p *pass, stopped *obstacle, but map[string]string) {
+	t.Helper()
+	want := map[string]string{"Ready": "+AllInSync", "Progressing": "-Stable", "Degraded": "-Stable", "Stalled": "-Stable", "Formed": "+Formed",
+		"CertificatesReady": "-CertificatePending", "ReplicasInSync": "+AllInSync", "Upgrading": "-UpToDate"}
+	maps.Copy(want, but)
+	got := map[string]string{}
+	for _, c := range status(p.facts(stopped)).Conditions {
+		got[c.Type] = map[metav1.ConditionStatus]string{metav1.ConditionTrue: "+", metav1.ConditionFalse: "-"}[c.Status] + c.Reason
+		expectInTable(t, c)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("conditions:\n%s", diff)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 
+	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -71,6 +72,11 @@ func TestKilledAfterWrites(t *testing.T) {
 	grown := l.within("three members", ready)
 	if want := "demo-0-0=member demo-1-0=member demo-2-0=member"; names(grown) != want || grown.Status.ClusterID != formed.Status.ClusterID {
 		t.Errorf("members: %s of %s, want %s of %s", names(grown), grown.Status.ClusterID, want, formed.Status.ClusterID)
+	}
+	l.change(func(c *v1alpha1.UnibusCluster) { c.Annotations = map[string]string{v1alpha1.AnnotationRestart: "once"} })
+	rolled := l.within("pods that were replaced", func(c *v1alpha1.UnibusCluster) bool { return ready(c) && l.allHave("once") })
+	if names(rolled) != names(grown) || l.pods() != 6 {
+		t.Errorf("members: %s in %d pods, want %s in 6", names(rolled), l.pods(), names(grown))
 	}
 	lives := l.lives.Load()
 	natstest.Logger().Info("operators", "lives", lives)

@@ -88,7 +88,7 @@ func (l *lab) mustSay(place, from, count int) int {
 	must(l.t, err)
 	defer c.Close()
 	if from == 0 {
-		_, _, err := api.PutClass(ctx, v1.Class{Name: "chat", MaxBytes: 4 << 20, MaxMessagesPerRoom: 1000, MaxMessageBytes: 1024, Full: v1.FullRolls}, buspkg.Absent)
+		_, _, err := api.PutClass(ctx, v1.Class{Name: "chat", MaxBytes: 16 << 20, MaxMessagesPerRoom: 20000, MaxMessageBytes: 1024, Full: v1.FullRolls}, buspkg.Absent)
 		must(l.t, err)
 		_, _, err = api.PutRoom(ctx, room, "chat", buspkg.Absent)
 		must(l.t, err)

@@ -25,6 +25,14 @@ func reason(c *v1alpha1.UnibusCluster, kind string) string {
 	return ""
 }
 
+// message is that of a condition.
+func message(c *v1alpha1.UnibusCluster, kind string) string {
+	if found := meta.FindStatusCondition(c.Status.Conditions, kind); found != nil {
+		return found.Message
+	}
+	return ""
+}
+
 // TestNotOwned: what has a name that the cluster needs, and is somebody else's, is named and left as it is. Once it is gone the cluster is made.
 func TestNotOwned(t *testing.T) {
 	var theirs *corev1.Service

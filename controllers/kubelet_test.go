@@ -115,8 +115,11 @@ func (k *kubelet) watch(ctx context.Context) {
 		}
 		for _, pod := range pods.Items {
 			place, ok := ordinal(pod.Name, k.cluster.Name+"-")
-			if ok && !k.seen[pod.UID] && place < len(k.ports) {
-				k.seen[pod.UID] = true
+			k.mu.Lock()
+			fresh := !k.seen[pod.UID]
+			k.seen[pod.UID] = true
+			k.mu.Unlock()
+			if ok && fresh && place < len(k.ports) {
 				k.wg.Go(func() { k.run(ctx, place, pod) })
 			}
 		}
@@ -169,6 +172,11 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 		if turn%10 == 0 && k.mount(ctx, now) != nil {
 			continue // something to be mounted is not there yet
 		}
+		if strings.HasSuffix(now.Spec.Containers[0].Image, brokenTag) {
+			k.tell(ctx, place, now, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{Name: v1alpha1.NodeContainer,
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such tag"}}}}})
+			continue
+		}
 		if node == nil || !node.Running() {
 			var err error
 			if node, err = k.start(place, now); err != nil {
@@ -182,21 +190,28 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 		is := answers(ctx, "http://"+k.address(place, 8222)+"/readyz")
 		if is != ready || now.Status.PodIP == "" {
 			ready = is
-			k.tell(ctx, place, now, ready)
+			k.tell(ctx, place, now, running(ready))
 		}
 	}
 }
 
-// tell writes a pod's status.
-func (k *kubelet) tell(ctx context.Context, place int, pod *corev1.Pod, ready bool) {
+// brokenTag is that of an image that nobody can pull.
+const brokenTag = ":broken"
+
+// running is the status of a pod whose node runs.
+func running(ready bool) corev1.PodStatus {
 	status := corev1.ConditionFalse
 	if ready {
 		status = corev1.ConditionTrue
 	}
+	return corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.Now()}}}
+}
+
+// tell writes a pod's status.
+func (k *kubelet) tell(ctx context.Context, place int, pod *corev1.Pod, status corev1.PodStatus) {
 	before := pod.DeepCopy()
-	pod.Status.Phase, pod.Status.PodIP = corev1.PodRunning, podIP(place)
-	pod.Status.PodIPs = []corev1.PodIP{{IP: podIP(place)}}
-	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.Now()}}
+	pod.Status = status
+	pod.Status.PodIP, pod.Status.PodIPs = podIP(place), []corev1.PodIP{{IP: podIP(place)}}
 	if err := k.api.Status().Patch(ctx, pod, client.MergeFrom(before)); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
 		k.t.Errorf("status of %s: %v", pod.Name, err)
 	}

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"os"
@@ -37,6 +38,9 @@ type lab struct {
 	lives  atomic.Int64 // of operators, one after the other
 	// fuse ends operators in the middle of what they do.
 	fuse *fuse
+	// version is that of the next operator, end ends the one that lives.
+	version atomic.Value
+	end     atomic.Pointer[context.CancelFunc]
 }
 
 // sample is a UnibusCluster of config/samples.
@@ -61,6 +65,7 @@ func mustLab(t *testing.T, c *v1alpha1.UnibusCluster, before ...func(*lab)) *lab
 	must(t, api.Create(t.Context(), ns))
 	c.Namespace = ns.Name
 	l := &lab{kubelet: mustKubelet(t, api, c), t: t}
+	l.version.Store("0.0.0")
 	for _, do := range before {
 		do(l)
 	}
@@ -80,9 +85,15 @@ func (l *lab) now() *v1alpha1.UnibusCluster {
 // scale wishes a number of members, as kubectl scale does.
 func (l *lab) scale(replicas int32) {
 	l.t.Helper()
+	l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.Replicas = replicas })
+}
+
+// change changes the cluster, as kubectl edit does.
+func (l *lab) change(how func(*v1alpha1.UnibusCluster)) {
+	l.t.Helper()
 	c := l.now()
 	before := c.DeepCopy()
-	c.Spec.Replicas = replicas
+	how(c)
 	must(l.t, l.api.Patch(l.t.Context(), c, client.MergeFrom(before)))
 }
 

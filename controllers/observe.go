@@ -53,9 +53,9 @@ type pass struct {
 	steering.JetStream
 
 	credentials *credentials
-	// stale is true when pods of now are to be made otherwise.
-	stale bool
-	step  scaling.Step
+	// rollout is nil before there is a StatefulSet.
+	rollout *rollout
+	step    scaling.Step
 	// acted is true when the step was carried out, failed says why not.
 	acted  bool
 	failed error

@@ -49,6 +49,7 @@ func (l *lab) operate(scheme *runtime.Scheme) {
 func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	ctx, die := context.WithCancel(ctx)
 	defer die()
+	l.end.Store(&die)
 	w := &writer{lab: l, scheme: scheme, die: die}
 	m, err := manager.New(plane.operator, manager.Options{
 		Scheme: scheme, Cache: CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"}, Logger: logr.FromSlogHandler(natstest.Logger().Handler()),
@@ -57,7 +58,7 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	if err != nil {
 		return err
 	}
-	r := &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: "0.0.0", Namespace: "unibus-system",
+	r := &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: l.version.Load().(string), Namespace: "unibus-system",
 		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}, Dial: l.Dial, Rest: time.Second}}
 	r.Live = countingReader{m.GetAPIReader(), l}
 	r.Events = mourner{m.GetEventRecorder(v1alpha1.FieldOwner), l.fuse, die}

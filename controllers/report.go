@@ -88,6 +88,7 @@ func (p *pass) tell(ctx context.Context) {
 var eventReasons = map[scaling.Action]string{
 	takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
+	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted",
 }
 
 // facts are what a status is computed from.

@@ -158,15 +158,41 @@ func (f facts) certificates() (out []v1alpha1.CertificateStatus) {
 	return out
 }
 
-// plan is the step that is next, as far as it is known.
-func (f facts) plan() []v1alpha1.PlannedStep {
-	if f.acted || f.next.Action == "" || f.next.Action == scaling.Done {
-		return nil
+// plan is the step that is next, as far as it is known, and what waits for consent.
+func (f facts) plan() (steps []v1alpha1.PlannedStep) {
+	if !f.acted && f.next.Action != "" && f.next.Action != scaling.Done {
+		steps = append(steps, v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason})
 	}
-	step := v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason}
-	if f.Meta != nil {
+	if f.consentNeeded() {
+		steps = append(steps, v1alpha1.PlannedStep{Do: string(applyTemplate), Why: f.otherwise(), NeedsConsent: true})
+	}
+	if f.Meta == nil {
+		return steps
+	}
+	for i := range steps {
 		n := int32(len(f.Meta.Members))
-		step.Members, step.Quorum, step.Spare = n, n/2+1, n-(n/2+1)
+		steps[i].Members, steps[i].Quorum, steps[i].Spare = n, n/2+1, n-(n/2+1)
 	}
-	return []v1alpha1.PlannedStep{step}
+	return steps
+}
+
+// consentNeeded says whether a template waits that is not its user's.
+func (f facts) consentNeeded() bool {
+	return f.rollout != nil && f.rollout.waits(f.c.Spec.UpdateStrategy)
+}
+
+// otherwise says how pods are to be made otherwise.
+func (f facts) otherwise() string {
+	image := func(spec corev1.PodSpec) string {
+		for _, c := range spec.Containers {
+			if c.Name == v1alpha1.NodeContainer {
+				return c.Image
+			}
+		}
+		return ""
+	}
+	if was, is := image(f.set.Spec.Template.Spec), image(f.rollout.template.Spec); was != is {
+		return fmt.Sprintf("this operator's image of nodes is %s, pods have %s", is, was)
+	}
+	return "this operator makes pods otherwise than the one before it"
 }

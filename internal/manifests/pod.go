@@ -51,6 +51,9 @@ func podTemplate(c *v1alpha1.UnibusCluster, in Inputs, config string) (*applycor
 		WithLabels(labels(c, node)).
 		WithAnnotations(map[string]string{"kubectl.kubernetes.io/default-container": v1alpha1.NodeContainer}).
 		WithSpec(spec)
+	if wish := c.Annotations[v1alpha1.AnnotationRestart]; wish != "" {
+		template.WithAnnotations(map[string]string{v1alpha1.AnnotationRestart: wish})
+	}
 	return patched(c, template)
 }
 

@@ -43,6 +43,9 @@ func APIPort() int { return daemonconfig.Default().APIPort }
 // ControlPort is where nodes take orders.
 func ControlPort() int { return daemonconfig.Default().ControlPort }
 
+// HTTPPort is where nodes answer about their health.
+func HTTPPort() int { return daemonconfig.Default().HTTPPort }
+
 func servicePort(p port) *applycorev1.ServicePortApplyConfiguration {
 	return applycorev1.ServicePort().WithName(p.name).WithPort(p.number).WithTargetPort(intstr.FromString(p.name)).WithProtocol(corev1.ProtocolTCP)
 }

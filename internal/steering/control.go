@@ -90,6 +90,30 @@ func (c *Control) Send(ctx context.Context, base string, o v1.SignedOrder) error
 	return nil
 }
 
+// SafeToRestart asks a node, at its HTTP port, whether a node may be restarted. It fails with what the node says against it.
+func (c *Control) SafeToRestart(ctx context.Context, base string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/safe-to-restart", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the node at %s whether a restart is safe: %w", base, unwrapURL(err))
+	}
+	defer resp.Body.Close()
+	var said struct {
+		OK             bool
+		Reason, Server string
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&said); err != nil {
+		return fmt.Errorf("ask the node at %s whether a restart is safe: it answered %s: %w", base, resp.Status, err)
+	}
+	if resp.StatusCode != http.StatusOK || !said.OK {
+		return fmt.Errorf("%s says that no restart is safe: %s", said.Server, said.Reason)
+	}
+	return nil
+}
+
 func (c *Control) do(ctx context.Context, method, base, path string, body, out any) error {
 	var r io.Reader
 	if body != nil {

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/manifests"
+	"github.com/unibus/unibus/internal/scaling"
+)
+
+// Steps of a roll, beside scaling.MoveLeader.
+const (
+	// applyTemplate has the StatefulSet make pods otherwise from now on. It restarts none.
+	applyTemplate scaling.Action = "apply-template"
+	// replacePod deletes the pod at Step.Place. One that is ready is only deleted when every node says that it is safe.
+	replacePod scaling.Action = "replace-pod"
+	// finishRoll writes down that all pods are of the template.
+	finishRoll scaling.Action = "finish-roll"
+)
+
+// roll returns the step of a change of pods in place of one that leaves the cluster as it is. All else comes first: pods are replaced when
+// nothing is under way, every member is in sync and every pod is ready. Only what does not run may be replaced before: a template that no
+// node comes up with is got rid of by the next one.
+func (p *pass) roll(step scaling.Step) scaling.Step {
+	r := p.rollout
+	rest := step.Action == scaling.Done
+	if r == nil || !rest && step.Action != scaling.Wait {
+		return step
+	}
+	manual := p.c.Spec.UpdateStrategy.Type == v1alpha1.UpdateManual
+	stuck := slices.ContainsFunc(slices.Collect(maps.Values(p.pods)), down)
+	switch {
+	case r.pending && !r.waits(p.c.Spec.UpdateStrategy) && (rest || stuck || r.running):
+		return scaling.Step{Action: applyTemplate, Reason: "pods are to be made otherwise"}
+	case !r.running:
+		return step
+	case !r.known:
+		return scaling.Step{Action: scaling.Wait, Reason: "the StatefulSet's controller has not seen the template yet"}
+	case rest && len(r.behind) == 0 && p.unready() == "":
+		return scaling.Step{Action: finishRoll, Reason: "all pods are as the spec has them"}
+	case manual:
+		return step
+	}
+	if place, ok := p.broken(); ok {
+		return p.replace(place, "it is not as the spec has it, and its node does not serve")
+	}
+	if name := p.unready(); rest && name != "" {
+		return scaling.Step{Action: scaling.Wait, Reason: fmt.Sprintf("the pod %s is not ready yet", name)}
+	}
+	if !rest {
+		return step
+	}
+	return p.replaceNext()
+}
+
+func (p *pass) replace(place int, why string) scaling.Step {
+	return scaling.Step{Action: replacePod, Place: place, Reason: fmt.Sprintf("the pod %s is replaced: %s", p.c.PodName(place), why)}
+}
+
+// replaceNext replaces the pods that are behind from the last place on, and that of the meta leader when it leads no more.
+func (p *pass) replaceNext() scaling.Step {
+	var leader, heir string
+	for _, place := range slices.Backward(p.rollout.behind) {
+		if n := p.nodes[place]; n == nil || n.ServerName != p.Meta.Leader {
+			return p.replace(place, "it is not as the spec has it")
+		}
+		leader = p.Meta.Leader
+	}
+	for _, m := range p.Meta.Members {
+		if m.Name != leader && m.Current {
+			heir = m.Name
+		}
+	}
+	if heir == "" {
+		return p.replace(p.rollout.behind[0], "it is not as the spec has it, and there is no other")
+	}
+	return scaling.Step{Action: scaling.MoveLeader, To: heir, Reason: fmt.Sprintf("%s leads the meta group, and its pod is to be replaced", leader)}
+}
+
+// unready is the name of a pod that is missing, about to end, or not ready; empty when all are there.
+func (p *pass) unready() string {
+	for place := range p.seen.Size {
+		if pod := p.pods[place]; !podReady(pod) || !pod.DeletionTimestamp.IsZero() {
+			return p.c.PodName(place)
+		}
+	}
+	return ""
+}
+
+// broken returns the place of a pod that is behind and may be replaced at once: its node does not run, or it is the only one that does not
+// serve while all others have everything.
+func (p *pass) broken() (int, bool) {
+	last := -1
+	for place, pod := range p.pods {
+		if !pod.DeletionTimestamp.IsZero() {
+			return 0, false
+		}
+		if !podReady(pod) && slices.Contains(p.rollout.behind, place) && (down(pod) || p.othersServe(place)) {
+			last = max(last, place)
+		}
+	}
+	return last, last >= 0
+}
+
+// othersServe says whether all members but that of a place are ready and have everything.
+func (p *pass) othersServe(place int) bool {
+	if p.Meta == nil || p.Blocked != nil || p.record == nil || !settled(p.record) {
+		return false
+	}
+	for other := range p.seen.Size {
+		if other != place && !podReady(p.pods[other]) {
+			return false
+		}
+	}
+	for name, n := range p.record.Names {
+		if n.Phase != scaling.Member || n.Place == place {
+			continue
+		}
+		if m, ok := p.Meta.Has(name); !ok || !m.Current {
+			return false
+		}
+		for _, s := range p.Streams {
+			if r, ok := s.Has(name); !ok || !r.Current() || s.Leader == "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// takeTemplate writes the template beside what it comes from. What the roll before it left is this one's to do.
+func (p *pass) takeTemplate(s *appsv1.StatefulSet) {
+	s.Spec.Template = *p.rollout.template
+	s.Annotations[annotationTemplate], s.Annotations[annotationNote], s.Annotations[annotationRolled] = p.rollout.hash, p.rollout.note, ""
+}
+
+// deletePod deletes the pod that was decided on. That all is well is asked once more, of every node: each has seen what others have not.
+func (p *pass) deletePod(ctx context.Context) error {
+	pod := p.pods[p.step.Place]
+	if podReady(pod) {
+		if err := p.safe(ctx); err != nil {
+			return fmt.Errorf("the pod %s is not replaced now: %w", pod.Name, err)
+		}
+	}
+	return client.IgnoreNotFound(p.Client.Delete(ctx, pod, client.Preconditions{UID: ptr.To(pod.UID)}))
+}
+
+// safe asks all nodes at a time whether one of them may be restarted.
+func (p *pass) safe(ctx context.Context) error {
+	answers := make([]error, p.seen.Size)
+	var wg sync.WaitGroup
+	for place := range answers {
+		wg.Go(func() {
+			answers[place] = p.memory.control.SafeToRestart(ctx, "http://"+p.at(place, manifests.HTTPPort()))
+		})
+	}
+	wg.Wait()
+	return errors.Join(answers...)
+}
+
+// rollStopped says which node did not come back in time, and what is known of it; nil while the roll goes on.
+func (f facts) rollStopped() *verdict {
+	r := f.rollout
+	if r == nil || !r.running || f.c.Spec.UpdateStrategy.NodeTimeout == nil {
+		return nil
+	}
+	limit := f.c.Spec.UpdateStrategy.NodeTimeout.Duration
+	for _, place := range slices.Sorted(maps.Keys(f.pods)) {
+		pod := f.pods[place]
+		if slices.Contains(r.behind, place) || podReady(pod) || f.now.Sub(pod.CreationTimestamp.Time) < limit {
+			continue
+		}
+		why := "its node is not in sync"
+		if trouble := podTrouble(map[int]*corev1.Pod{place: pod}); trouble != nil {
+			why = trouble.message
+		} else if n := f.nodes[place]; n == nil {
+			why = "its node does not answer"
+		} else if n.Reason != "" {
+			why = n.Reason
+		}
+		v := no(v1alpha1.ReasonRollStopped, "The pod %s was changed and did not come back within %v: %s", pod.Name, limit, why)
+		return &v
+	}
+	return nil
+}
