@@ -35,14 +35,24 @@ func (c *client) spy(queue string, subjects ...string) func() []string {
 	}
 }
 
+// attackers are connected in every relation to red: a member, a reader, one who was removed and has what its connection had, and one
+// who never was in it. None of them is in blue, but the one who was removed from red. Alice is in both.
+func (b *bus) attackers() map[string]*client {
+	b.t.Helper()
+	b.dir.change(func() { b.dir.roles[eve][red] = v1.RoleMember })
+	all := map[string]*client{member: b.client(bob), "a reader": b.client(rita), "just removed": b.client(eve), "no one": b.client(userKey("NOONE"))}
+	b.dir.change(func() { delete(b.dir.roles[eve], red) })
+	return all
+}
+
+// member is who among the attackers may append to red.
+const member = "a member"
+
 // Requests that are mapped to a node are nobody's but the user's that they name, and nodes' and users' inboxes in either account are
 // nobody's but theirs: for who is in the room in any role, was just removed from it, or never was. Alice is at work meanwhile.
 func TestLeakNodeSubjects(t *testing.T) {
 	b := newBus(t, 1, smallClass(), nil)
-	b.dir.change(func() { b.dir.roles[eve][red] = v1.RoleMember })
-	a, node := b.client(alice), b.nodes[0].Unwrap().ID()
-	attackers := map[string]*client{"a member": b.client(bob), "a reader": b.client(rita), "just removed": b.client(eve), "no one": b.client(userKey("NOONE"))}
-	b.dir.change(func() { delete(b.dir.roles[eve], red) }) // its connection has what it had
+	a, node, attackers := b.client(alice), b.nodes[0].Unwrap().ID(), b.attackers()
 	var spies []func() []string
 	var names []string
 	for name, c := range attackers {
@@ -143,7 +153,7 @@ func TestLeakBetweenAccounts(t *testing.T) {
 
 // Appends to two classes in turn don't hide each other: that the stream of one answers says nothing of the other's. So each of them is known to
 // wait, and who asks is told what became of it.
-func TestLeakTwoClassesInTurn(t *testing.T) {
+func TestTwoClassesInTurnAreCounted(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppendsOfUser, c.AppendTimeout = 4, time.Hour })
 	room := b.stuck("stuck")
 	c := b.client(alice)
