@@ -42,6 +42,18 @@ help: ## Show this help
 build: ## Build bin/membershipd (the node), bin/unibus (the command line) and bin/unibus-operator
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus ./cmd/unibus-operator
 
+# Architectures of images, and the programs that have one each.
+ARCHITECTURES := amd64 arm64
+PROGRAMS      := membershipd unibus-operator unibus
+
+.PHONY: images
+images: bin/devcluster ## Make images of the programs for amd64 and arm64, in bin/images (PUSH=registry/prefix pushes them, too)
+	@for arch in $(ARCHITECTURES); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/images/$$arch/ $(PROGRAMS:%=./cmd/%); done
+	@for name in $(PROGRAMS); do \
+		tag=$(or $(PUSH),unibus)/$$name:$(VERSION); \
+		echo "$$tag $$(bin/devcluster image $(ARCHITECTURES:%=bin/images/%/$$name) --tag $$tag -o bin/images/$$name.tar $(if $(PUSH),--push))"; done
+
 .PHONY: generate
 generate: ## Write all generated files anew (go generate)
 	$(GO) generate ./...

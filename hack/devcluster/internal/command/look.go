@@ -3,6 +3,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/build"
@@ -109,45 +111,29 @@ func (a *app) load() *cobra.Command {
 
 func (a *app) image() *cobra.Command {
 	var tag, output string
+	var push bool
 	cmd := &cobra.Command{
-		Use:   "image BINARY",
+		Use:   "image BINARY...",
 		Short: "Make an image of a program that is linked statically, and put it into every node",
 		Long: `Make an image of a program that is linked statically, and put it into every node. The image has the program, as its
-entrypoint, and the certificates of public authorities, nothing else; it runs as user 65532. The same program makes the
-same image. Pods name its tag, with imagePullPolicy IfNotPresent or Never. Prints the digest.`,
-		Example: "  CGO_ENABLED=0 go build -o bin/ ./cmd/membershipd && devcluster image bin/membershipd --tag unibus/membershipd:dev",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			made, err := image.Build(args[0])
+entrypoint, and nothing else; it runs as user 65532. Binaries of one program for several architectures become one image.
+The same binaries make the same image. Pods name its tag, with imagePullPolicy IfNotPresent or Never. Prints the digest.`,
+		Example: `  CGO_ENABLED=0 go build -o bin/ ./cmd/membershipd && devcluster image bin/membershipd --tag unibus/membershipd:dev
+  devcluster image amd64/membershipd arm64/membershipd --tag registry.example.com/unibus/membershipd:1.2.0 --push`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			made, err := image.Build(args...)
 			if err != nil {
 				return err
 			}
-			path := output
-			if path == "" {
-				dir, err := os.MkdirTemp("", "devcluster-")
-				if err != nil {
-					return err
-				}
-				defer os.RemoveAll(dir)
-				path = filepath.Join(dir, "image.tar")
+			if push {
+				err = image.Push(cmd.Context(), made, tag)
 			}
-			file, err := os.Create(path)
+			if err == nil && (output != "" || !push) {
+				err = a.keep(cmd.Context(), made, tag, output)
+			}
 			if err != nil {
 				return err
-			}
-			if err := errors.Join(image.Write(file, made, tag), file.Close()); err != nil {
-				return err
-			}
-			if output == "" {
-				c, err := a.running()
-				if err != nil {
-					return err
-				}
-				done := a.progress.Step("load", tag)
-				err = c.Load(cmd.Context(), path)
-				if done(err); err != nil {
-					return err
-				}
 			}
 			digest, err := made.Digest()
 			fmt.Fprintln(cmd.OutOrStdout(), digest)
@@ -156,6 +142,35 @@ same image. Pods name its tag, with imagePullPolicy IfNotPresent or Never. Print
 	}
 	cmd.Flags().StringVar(&tag, "tag", "", "name of the image, like unibus/membershipd:dev")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write a tar here, and load it nowhere")
+	cmd.Flags().BoolVar(&push, "push", false, "push it to the registry that the tag names, and load it nowhere")
 	_ = cmd.MarkFlagRequired("tag") // it is there
 	return cmd
+}
+
+// keep writes an image into a file or, when none is named, puts it into every node.
+func (a *app) keep(ctx context.Context, made v1.ImageIndex, tag, output string) error {
+	path := output
+	if path == "" {
+		dir, err := os.MkdirTemp("", "devcluster-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		path = filepath.Join(dir, "image.tar")
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(image.Write(file, made, tag), file.Close()); err != nil || output != "" {
+		return err
+	}
+	c, err := a.running()
+	if err != nil {
+		return err
+	}
+	done := a.progress.Step("load", tag)
+	err = c.Load(ctx, path)
+	done(err)
+	return err
 }

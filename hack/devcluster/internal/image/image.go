@@ -1,133 +1,146 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image makes container images without a container engine: one program, the certificates of public authorities,
-// and nothing else.
+// Package image makes container images without a container engine: one program, for one or more architectures, and nothing else.
 package image
 
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"debug/elf"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-const (
-	authorities = "/etc/ssl/certs/ca-certificates.crt"
-	// user is "nonroot", as images without a distribution have it.
-	user = "65532:65532"
-)
+// user is "nonroot", as images without a distribution have it.
+const user = "65532:65532"
 
-// Build returns the image of a program. The same program and the same certificates make the same image.
-func Build(binary string) (v1.Image, error) {
-	if err := static(binary); err != nil {
-		return nil, err
+// Build returns the image of a program, given as a binary for each architecture. The same binaries make the same image, wherever.
+func Build(binaries ...string) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, binary := range binaries {
+		image, platform, err := of(binary)
+		if err != nil {
+			return nil, err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platform}})
 	}
-	program := "/" + filepath.Base(binary)
-	layer, err := files(map[string]string{program: binary, authorities: authorities})
+	return index, nil
+}
+
+// of returns the image of one binary.
+func of(binary string) (v1.Image, v1.Platform, error) {
+	platform := v1.Platform{OS: "linux"}
+	var err error
+	if platform.Architecture, err = architecture(binary); err != nil {
+		return nil, platform, err
+	}
+	layer, err := archive(binary)
 	if err != nil {
-		return nil, err
+		return nil, platform, err
 	}
 	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(layer)), nil
 	}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
-		return nil, err
+		return nil, platform, err
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if image, err = mutate.AppendLayers(image, content); err != nil {
-		return nil, err
+		return nil, platform, err
 	}
 	config, err := image.ConfigFile()
 	if err != nil {
-		return nil, err
+		return nil, platform, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture = platform.OS, platform.Architecture
 	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
-	config.Config = v1.Config{User: user, WorkingDir: "/", Entrypoint: []string{program}, Env: []string{"PATH=/"}}
-	return mutate.ConfigFile(image, config)
+	config.Config = v1.Config{User: user, WorkingDir: "/", Entrypoint: []string{"/" + filepath.Base(binary)}, Env: []string{"PATH=/"}}
+	image, err = mutate.ConfigFile(image, config)
+	return image, platform, err
 }
 
-// static refuses a program that could not start: there is nothing in the image to link it with.
-func static(binary string) error {
+// architecture tells what a program runs on, and refuses one that could not start: there is nothing in the image to link it with. What is
+// no program is taken for one of this machine: whoever reads it tells.
+func architecture(binary string) (string, error) {
 	program, err := elf.Open(binary)
 	if err != nil {
-		return nil // no program, or not there: whoever reads it tells
+		return runtime.GOARCH, nil
 	}
 	defer func() { _ = program.Close() }()
 	for _, part := range program.Progs {
 		if part.Type == elf.PT_INTERP {
-			return fmt.Errorf("%s is linked dynamically: build it with CGO_ENABLED=0", binary)
+			return "", fmt.Errorf("%s is linked dynamically: build it with CGO_ENABLED=0", binary)
 		}
 	}
-	return nil
+	switch program.Machine {
+	case elf.EM_X86_64:
+		return "amd64", nil
+	case elf.EM_AARCH64:
+		return "arm64", nil
+	}
+	return "", fmt.Errorf("%s is for %s: images are made for amd64 and arm64", binary, program.Machine)
 }
 
-// files returns a tar of files, by the name that they have in it: root's, readable by all, without times.
-func files(named map[string]string) ([]byte, error) {
+// archive returns a tar of a program: root's, run by all, without times.
+func archive(binary string) ([]byte, error) {
+	text, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for _, at := range slices.Sorted(maps.Keys(named)) {
-		from := named[at]
-		text, err := os.ReadFile(from)
-		if err != nil {
-			if from == authorities {
-				return nil, fmt.Errorf("%w (install ca-certificates)", err)
-			}
-			return nil, err
-		}
-		for _, dir := range parents(at) {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: time.Unix(0, 0)}); err != nil {
-				return nil, err
-			}
-		}
-		mode := int64(0o644)
-		if from != authorities {
-			mode = 0o755
-		}
-		if err := w.WriteHeader(&tar.Header{Name: at[1:], Mode: mode, Size: int64(len(text)), ModTime: time.Unix(0, 0)}); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(text); err != nil {
-			return nil, err
-		}
+	if err := w.WriteHeader(&tar.Header{Name: filepath.Base(binary), Mode: 0o755, Size: int64(len(text)), ModTime: time.Unix(0, 0)}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(text); err != nil {
+		return nil, err
 	}
 	return out.Bytes(), w.Close()
 }
 
-// parents returns the folders of a path, the outermost first.
-func parents(path string) []string {
-	var all []string
-	for i, c := range path[1:] {
-		if c == '/' {
-			all = append(all, path[1:i+1])
-		}
+// Push puts an image into the registry that its tag names, with what docker login has left as credentials.
+func Push(ctx context.Context, image v1.ImageIndex, tag string) error {
+	full, err := parse(tag)
+	if err != nil {
+		return err
 	}
-	return all
+	if err := remote.WriteIndex(full, image, remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithContext(ctx)); err != nil {
+		return fmt.Errorf("push %s: %w", tag, err)
+	}
+	return nil
+}
+
+func parse(tag string) (name.Tag, error) {
+	full, err := name.NewTag(tag)
+	if err != nil {
+		return full, fmt.Errorf("tag %q: %w (one looks like unibus/membershipd:dev)", tag, err)
+	}
+	return full, nil
 }
 
 // Write writes an image as a tar of an OCI layout that bears its tag.
-func Write(out io.Writer, image v1.Image, tag string) error {
-	full, err := name.NewTag(tag)
+func Write(out io.Writer, image v1.ImageIndex, tag string) error {
+	full, err := parse(tag)
 	if err != nil {
-		return fmt.Errorf("tag %q: %w (one looks like unibus/membershipd:dev)", tag, err)
+		return err
 	}
 	dir, err := os.MkdirTemp("", "devcluster-image-")
 	if err != nil {
@@ -139,7 +152,7 @@ func Write(out io.Writer, image v1.Image, tag string) error {
 		return err
 	}
 	reference := strings.Replace(full.Name(), "index.docker.io/", "docker.io/", 1)
-	err = made.AppendImage(image, layout.WithAnnotations(map[string]string{
+	err = made.AppendIndex(image, layout.WithAnnotations(map[string]string{
 		"io.containerd.image.name":          reference,
 		"org.opencontainers.image.ref.name": full.TagStr(),
 	}))

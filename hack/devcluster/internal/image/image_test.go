@@ -5,16 +5,24 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 func mustProgram(t *testing.T, text string) string {
@@ -59,10 +67,13 @@ func TestSameProgramSameImage(t *testing.T) {
 	}
 }
 
-func TestNothingButTheProgramAndCertificates(t *testing.T) {
-	made, err := Build(mustProgram(t, "one"))
+func TestNothingButTheProgram(t *testing.T) {
+	made, platform, err := of(mustProgram(t, "one"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if platform.Architecture != runtime.GOARCH {
+		t.Errorf("platform %s", platform)
 	}
 	got := map[string]int64{}
 	for r := tar.NewReader(mutate.Extract(made)); ; {
@@ -75,7 +86,7 @@ func TestNothingButTheProgramAndCertificates(t *testing.T) {
 		}
 		got[h.Name] = h.Mode
 	}
-	want := map[string]int64{"program": 0o755, "etc": 0o755, "etc/ssl": 0o755, "etc/ssl/certs": 0o755, "etc/ssl/certs/ca-certificates.crt": 0o644}
+	want := map[string]int64{"program": 0o755}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -101,5 +112,64 @@ func TestWriteRefusesATagThatIsNone(t *testing.T) {
 func TestBuildRefusesWhatCouldNotStart(t *testing.T) {
 	if _, err := Build("/bin/sh"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Errorf("got %v, want the remedy", err)
+	}
+}
+
+// TestPush: one image for two architectures, in a registry by its tag, as it was made.
+func TestPush(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	made, err := Build(mustBinary(t, elf.EM_X86_64), mustBinary(t, elf.EM_AARCH64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := strings.TrimPrefix(server.URL, "http://") + "/unibus/program:dev"
+	if err := Push(t.Context(), made, tag); err != nil {
+		t.Fatal(err)
+	}
+	full, err := parse(tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushed, err := remote.Index(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := made.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := pushed.Digest(); err != nil || got != want {
+		t.Errorf("pushed %s (%v), made %s", got, err, want)
+	}
+	for _, architecture := range []string{"amd64", "arm64"} {
+		image, err := remote.Image(full, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: architecture}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config, err := image.ConfigFile(); err != nil || config.Architecture != architecture {
+			t.Errorf("%s: got %+v (%v)", architecture, config, err)
+		}
+	}
+	if err := Push(t.Context(), made, "No Tag"); err == nil {
+		t.Error("no error")
+	}
+}
+
+// mustBinary is the head of a program for an architecture.
+func mustBinary(t *testing.T, machine elf.Machine) string {
+	t.Helper()
+	header := elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64, Phentsize: 56, Shentsize: 64}
+	var text bytes.Buffer
+	if err := binary.Write(&text, binary.LittleEndian, header); err != nil {
+		t.Fatal(err)
+	}
+	return mustProgram(t, text.String())
+}
+
+func TestBuildRefusesAnArchitecture(t *testing.T) {
+	if _, err := Build(mustBinary(t, elf.EM_RISCV)); err == nil || !strings.Contains(err.Error(), "EM_RISCV") {
+		t.Errorf("got %v", err)
 	}
 }
