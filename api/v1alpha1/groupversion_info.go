@@ -16,6 +16,7 @@ import (
 )
 
 //go:generate go tool -modfile=../../go.tools.mod controller-gen object:headerFile=../../hack/boilerplate.go.txt crd paths=. output:crd:artifacts:config=../../config/crd/bases
+//go:generate cp ../../config/crd/bases/unibus.dev_unibusclusters.yaml ../../charts/unibus-operator/files/crd.yaml
 
 // LowestKubernetes is the oldest version of Kubernetes that takes this API.
 const LowestKubernetes = "1.30"
