@@ -205,6 +205,9 @@ func (l *lab) mustPublish(js jetstream.JetStream, id string) {
 	natstest.Within(l.t, limit, "a publish", func() bool { return l.publish(l.t.Context(), js, id) == nil })
 }
 
+// writeEvery is often enough to have a write in each moment of a change, and leaves the machine to the change: every ledger reads all messages, too.
+const writeEvery = 10 * time.Millisecond
+
 // write publishes until stop is called, which returns the ids that were acknowledged.
 func (l *lab) write(js jetstream.JetStream) (stop func() []string) {
 	ctx, cancel := context.WithCancel(l.t.Context())
@@ -221,7 +224,7 @@ func (l *lab) write(js jetstream.JetStream) (stop func() []string) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(2 * time.Millisecond):
+			case <-time.After(writeEvery):
 			}
 		}
 	})
