@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
@@ -96,6 +98,26 @@ func TestLeast(t *testing.T) {
 	if c.Spec.Replicas != 1 || c.Spec.Storage.WhenDeleted != v1alpha1.VolumeRetain || c.Spec.TLS.Route.Duration.Hours() != 2160 ||
 		!*c.Spec.NetworkPolicy.Enabled || c.Spec.Resources.Requests.Memory().String() != "256Mi" {
 		t.Errorf("defaults are not as documented: %+v", c.Spec)
+	}
+}
+
+// TestGo: what a program leaves out is not sent, so that it gets the default.
+func TestGo(t *testing.T) {
+	d := crdtest.MustLoad(t, definition)
+	c := v1alpha1.UnibusCluster{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "UnibusCluster"},
+		ObjectMeta: metav1.ObjectMeta{Name: "demo", Namespace: "talk"}}
+	c.Spec.Storage.Size.Quantity = resource.MustParse("10Gi")
+	c.Spec.JetStream.HistoryClasses = []v1alpha1.HistoryClass{{Name: "kept"}}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := d.Create(t, string(text)); len(errs) > 0 {
+		t.Fatalf("%v\n%s", errs, text)
+	}
+	var got v1alpha1.UnibusCluster
+	if d.MustDecode(t, string(text), &got); got.Spec.JetStream.HistoryClasses[0].MaxMessageSize.String() != "64Ki" {
+		t.Errorf("not the default: %+v", got.Spec.JetStream.HistoryClasses)
 	}
 }
 

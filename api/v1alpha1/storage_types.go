@@ -106,7 +106,7 @@ type HistoryClass struct {
 	// +optional
 	// +kubebuilder:default="64Mi"
 	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1Mi')) >= 0",message="a number of bytes such as 512Mi or 10Gi; 1Mi at least"
-	MaxSize Size `json:"maxSize,omitempty"`
+	MaxSize Size `json:"maxSize,omitempty,omitzero"`
 	// How many messages of a room are kept. Default: 1000.
 	// +optional
 	// +kubebuilder:default=1000
@@ -116,7 +116,7 @@ type HistoryClass struct {
 	// +optional
 	// +kubebuilder:default="64Ki"
 	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1')) >= 0 && quantity(self).compareTo(quantity('64Mi')) <= 0",message="a number of bytes such as 512Mi or 10Gi; 1 byte to 64Mi"
-	MaxMessageSize Size `json:"maxMessageSize,omitempty"`
+	MaxMessageSize Size `json:"maxMessageSize,omitempty,omitzero"`
 	// How long messages are kept: hours, minutes and seconds, 2m at least; 0s for ever. Default: 720h, which is 30 days.
 	// +optional
 	// +kubebuilder:default="720h"
