@@ -39,8 +39,8 @@ help: ## Show this help
 	@echo 'A clean clone needs Go 1.26, git and make; .ci/run installs the few Debian packages that some tests use.'
 
 .PHONY: build
-build: ## Build bin/membershipd (the node), bin/unibus (the command line) and bin/unibus-operator
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus ./cmd/unibus-operator
+build: ## Build bin/membershipd (the node) and bin/unibus (the command line)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus
 
 # Architectures of images, and the programs that have one each.
 ARCHITECTURES := amd64 arm64
