@@ -244,7 +244,14 @@ func (s *scene) greetings() []planted {
 				s.t.Errorf("it was told %q, %q", greeting, login)
 			}
 		}},
-		{name: "fails in the login", config: at(say(`INFO {"nonce":"abcdefghijklmn","max_payload":1024}`), 0), want: "fault login-failed, note no-api"},
+		{name: "hangs up in the login", config: at(say(`INFO {"nonce":"abcdefghijklmn","max_payload":1024}`), 0), want: "fault node-not-ready, note no-api"},
+		{name: "fails in the login", config: at(s.listenTCP(func(c net.Conn) {
+			io.WriteString(c, `INFO {"nonce":"abcdefghijklmn","max_payload":1024}`+"\r\n")
+			if _, err := c.Read(make([]byte, 4096)); err == nil {
+				io.WriteString(c, "-ERR 'maximum connections exceeded'\r\n")
+				read(c)
+			}
+		}), 0), want: "fault login-failed, note no-api"},
 		{name: "TLS fails", config: at(say(`INFO {"nonce":"abcdefghijklmn","tls_required":true}`), 0), want: "fault tls-failed, note no-api"},
 		{name: "no TLS", config: withCA, want: "fault not-unibus, note no-api"},
 		{name: "no TLS of a node", config: s.linked("ann", func(f *contexts.Flags) {
