@@ -151,7 +151,7 @@ func TestNote(t *testing.T) {
 	}
 	template := func(c *v1alpha1.UnibusCluster) string {
 		one := manifests.Authority{Generations: []int64{1}, Issuing: 1}
-		objects, err := manifests.Objects(c, manifests.Inputs{Image: image(c.Spec, Options{Repository: "node", Version: "1.0.0"}), OperatorKey: "U", OrderKey: "O", Admin: "U",
+		objects, err := manifests.Objects(c, manifests.Inputs{Image: image(c.Spec, Options{Repository: "node", Version: "1.0.0"}), OperatorKey: "U", OrderKey: "O", Admin: "U", Volume: resource.MustParse("1Gi"),
 			RouteCA: one, ClientCA: one, OperatorNamespace: "unibus-system", OperatorLabels: map[string]string{"a": "b"}})
 		must(t, err)
 		for _, o := range objects {
@@ -183,7 +183,7 @@ func TestNote(t *testing.T) {
 		"version":            {func(c *v1alpha1.UnibusCluster) { c.Spec.Version = "2.0.0" }, true},
 		"imagePullPolicy":    {func(c *v1alpha1.UnibusCluster) { c.Spec.ImagePullPolicy = corev1.PullAlways }, true},
 		"imagePullSecrets":   {func(c *v1alpha1.UnibusCluster) { c.Spec.ImagePullSecrets = []v1alpha1.SecretReference{{Name: "a"}} }, true},
-		"size":               {func(c *v1alpha1.UnibusCluster) { c.Spec.Storage.Size.Quantity = resource.MustParse("2Gi") }, true},
+		"size":               {func(c *v1alpha1.UnibusCluster) { c.Spec.Storage.Size.Quantity = resource.MustParse("2Gi") }, false},
 		"jetStream":          {func(c *v1alpha1.UnibusCluster) { c.Spec.JetStream.SyncAlways = true }, true},
 		"limits":             {func(c *v1alpha1.UnibusCluster) { c.Spec.Limits.MaxConnections = ptr.To[int32](7) }, true},
 		"admins":             {func(c *v1alpha1.UnibusCluster) { c.Spec.Admins = []string{"UA"} }, true},

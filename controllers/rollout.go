@@ -65,7 +65,7 @@ func note(c *v1alpha1.UnibusCluster) string {
 	s := c.Spec
 	js := s.JetStream
 	js.HistoryClasses = nil
-	pods := []any{s.Image, s.ImagePullPolicy, s.ImagePullSecrets, s.Version, s.Storage.Size, js, s.Limits, s.Admins, s.Resources, s.Scheduling, s.PodTemplate, s.Log}
+	pods := []any{s.Image, s.ImagePullPolicy, s.ImagePullSecrets, s.Version, js, s.Limits, s.Admins, s.Resources, s.Scheduling, s.PodTemplate, s.Log}
 	return fmt.Sprintf("%d/%s/%s", c.Generation, digest(pods), digest(c.Annotations[v1alpha1.AnnotationRestart]))
 }
 

@@ -73,9 +73,9 @@ func nodeConfig(c *v1alpha1.UnibusCluster, in Inputs) daemonconfig.Config {
 	n.MaxPayload, n.MaxPending = daemonconfig.Bytes(spec.Limits.MaxPayload.Value()), daemonconfig.Bytes(spec.Limits.MaxPending.Value())
 	n.MaxConnections, n.MaxSubscriptions = int(*spec.Limits.MaxConnections), int(*spec.Limits.MaxSubscriptions)
 	// A node that asked its file system would take what others have on the same disk for its own, with volumes that are folders.
-	n.StoreMaxBytes = daemonconfig.Bytes(spec.Storage.Size.Value() / 4 * 3)
+	n.StoreMaxBytes = daemonconfig.Bytes(in.Volume.Value() / 4 * 3)
 	if s := spec.JetStream.MaxStoreSize; s != nil {
-		n.StoreMaxBytes = daemonconfig.Bytes(s.Value())
+		n.StoreMaxBytes = daemonconfig.Bytes(min(s.Value(), in.Volume.Value()))
 	}
 	n.SyncAlways, n.SyncInterval = spec.JetStream.SyncAlways, spec.JetStream.SyncInterval.Duration
 	n.RaftTimers = strings.ToLower(string(spec.JetStream.RaftTimers))

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 
@@ -25,6 +26,8 @@ type Inputs struct {
 	Image string
 	// Size of the StatefulSet: how many places are started. It is decided elsewhere, and may differ from spec.replicas.
 	Size int32
+	// Volume is the size of the smallest volume, spec.storage.size or less: volumes do not grow with it.
+	Volume resource.Quantity
 	// OperatorKey and OrderKey are public nkeys ("U...", "O...") that nodes obey.
 	OperatorKey, OrderKey string
 	// Admin is the public nkey of the first admin, for a cluster whose spec names none.

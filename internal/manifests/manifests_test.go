@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -58,6 +59,9 @@ func cluster(t *testing.T, manifest string) *v1alpha1.UnibusCluster {
 
 func mustObjects(t *testing.T, c *v1alpha1.UnibusCluster, in manifests.Inputs) []manifests.Object {
 	t.Helper()
+	if in.Volume.IsZero() {
+		in.Volume = c.Spec.Storage.Size.Quantity
+	}
 	objects, err := manifests.Objects(c, in)
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +177,7 @@ func TestConfigName(t *testing.T) {
 		"nothing": func(*v1alpha1.UnibusCluster, *manifests.Inputs) {},
 		"log":     func(c *v1alpha1.UnibusCluster, _ *manifests.Inputs) { c.Spec.Log.Level = "Debug" },
 		"order":   func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) { in.OrderKey = "OB" + in.OrderKey[2:] },
+		"volume":  func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) { in.Volume = resource.MustParse("512Mi") },
 		"sync":    func(c *v1alpha1.UnibusCluster, _ *manifests.Inputs) { c.Spec.JetStream.SyncAlways = true },
 	} {
 		c, in := sample(t, "one"), inputs()
