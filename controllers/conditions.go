@@ -4,10 +4,12 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -177,11 +179,11 @@ func (f facts) stalled() verdict {
 // personReason is why a person is needed, as far as it can be told from what was seen.
 func (f facts) personReason() string {
 	switch {
-	case f.damaged != nil || f.record == nil && f.c.Status.ClusterID != "":
+	case f.damaged != nil || f.record == nil && (f.c.Status.ClusterID != "" || f.named()):
 		return v1alpha1.ReasonRecordLost
 	case f.record != nil && f.foreign():
 		return v1alpha1.ReasonForeignNode
-	case f.record != nil && !f.founded():
+	case f.record != nil && !f.founded() && f.founding():
 		return v1alpha1.ReasonFounderDiskLost
 	case f.record != nil && f.Meta == nil:
 		return v1alpha1.ReasonQuorumLost
@@ -189,6 +191,22 @@ func (f facts) personReason() string {
 		return v1alpha1.ReasonForeignDisk
 	}
 	return v1alpha1.ReasonRemovalInDoubt
+}
+
+// named says whether a node has a name, and so the disk of a cluster, of which the record may just be missing.
+func (f facts) named() bool {
+	return slices.ContainsFunc(f.nodes, func(n *v1.NodeStatus) bool { return n != nil && n.ServerName != "" })
+}
+
+// founding says whether no node has come further than to be told to found, so that there is nothing to lose. A cluster that was made anew beside its
+// record has no id in its status either.
+func (f facts) founding() bool {
+	for _, n := range f.record.Names {
+		if n.Kind != scaling.Found || n.Phase != scaling.Ordered && n.Phase != scaling.Void {
+			return false
+		}
+	}
+	return true
 }
 
 // foreign says whether a node of another cluster answers.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,18 @@ func TestConditions(t *testing.T) {
 			map[string]string{"Ready": "-QuorumLost", "Progressing": "+Repairing", "Degraded": "+NoLeader", "Stalled": "+QuorumLost", "ReplicasInSync": "-ReplicasBehind"}},
 		{"record lost", func(p *pass) *obstacle { p.record, p.step = nil, person; return nil },
 			map[string]string{"Ready": "-RecordLost", "Progressing": "+Forming", "Stalled": "+RecordLost", "Formed": "-Forming"}},
+		{"record lost, and the cluster made anew", func(p *pass) *obstacle { p.record, p.c.Status.ClusterID, p.step = nil, "", person; return nil },
+			map[string]string{"Ready": "-RecordLost", "Progressing": "+Forming", "Stalled": "+RecordLost", "Formed": "-Forming"}},
+		{"disk of another cluster", func(p *pass) *obstacle {
+			p.record, p.c.Status.ClusterID, p.nodes, p.step = nil, "", nil, person
+			return nil
+		}, map[string]string{"Ready": "-ForeignDisk", "Progressing": "+Forming", "Stalled": "+ForeignDisk", "Formed": "-Forming"}},
+		{"founder's disk lost", func(p *pass) *obstacle {
+			p.record.Names, p.c.Status.ClusterID, p.step = map[string]scaling.Name{"demo-0-0": {Phase: scaling.Ordered, Kind: scaling.Found}}, "", person
+			return nil
+		}, map[string]string{"Ready": "-FounderDiskLost", "Progressing": "+Forming", "Stalled": "+FounderDiskLost", "Formed": "-Forming"}},
+		{"in doubt beside a record that was kept", func(p *pass) *obstacle { p.c.Status.ClusterID, p.step = "", person; return nil },
+			map[string]string{"Ready": "-RemovalInDoubt", "Progressing": "+Forming", "Stalled": "+RemovalInDoubt", "Formed": "-Forming"}},
 		{"foreign node", func(p *pass) *obstacle { p.nodes[1].ClusterID, p.step = "other", person; return nil },
 			map[string]string{"Ready": "-ForeignNode", "Progressing": "+Repairing", "Stalled": "+ForeignNode"}},
 		{"a pod is not ready", func(p *pass) *obstacle { p.pods[1] = pod(corev1.PodStatus{}); return nil },
@@ -145,6 +158,7 @@ func TestPatienceIsNotCounted(t *testing.T) {
 	p.set = newSet("1")
 	p.record.Names["demo-0-0"] = scaling.Name{Phase: scaling.Member, Place: 0, DiskID: "disk"}
 	p.Meta = nil
+	p.failed = errors.New("it is full")
 	var told []v1alpha1.UnibusClusterStatus
 	for _, quiet := range []time.Duration{scaling.Patience, 3 * scaling.Patience} {
 		p.seen.Quiet = quiet
@@ -154,7 +168,7 @@ func TestPatienceIsNotCounted(t *testing.T) {
 		}
 		told = append(told, status(p.facts(nil)))
 	}
-	if c := meta.FindStatusCondition(told[0].Conditions, v1alpha1.ConditionStalled); c == nil || c.Reason != v1alpha1.ReasonNoChange {
+	if c := meta.FindStatusCondition(told[0].Conditions, v1alpha1.ConditionStalled); c == nil || c.Reason != v1alpha1.ReasonNoChange || !strings.Contains(c.Message, "it is full") {
 		t.Errorf("stalled: %+v", c)
 	}
 	for i := range told {

@@ -116,10 +116,12 @@ func (p *pass) observeObjects(ctx context.Context) error {
 	}
 	var pods corev1.PodList
 	var claims corev1.PersistentVolumeClaimList
-	for _, list := range []client.ObjectList{&pods, &claims} {
-		if err := p.Live.List(ctx, list, client.InNamespace(c.Namespace), client.MatchingLabels(manifests.Selector(c))); err != nil {
-			return fmt.Errorf("list pods and volumes of %s: %w", c.Name, err)
-		}
+	if err := p.Live.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels(manifests.Selector(c))); err != nil {
+		return fmt.Errorf("list pods of %s: %w", c.Name, err)
+	}
+	// Their names alone make claims the cluster's: the StatefulSet mounts what has them, also what was restored from a backup without labels.
+	if err := p.Live.List(ctx, &claims, client.InNamespace(c.Namespace)); err != nil {
+		return fmt.Errorf("list volumes of %s: %w", c.Name, err)
 	}
 	p.pods, p.claims = map[int]*corev1.Pod{}, map[int]*corev1.PersistentVolumeClaim{}
 	for i := range pods.Items {

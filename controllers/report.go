@@ -59,7 +59,7 @@ func (p *pass) report(ctx context.Context, err error) (reconcile.Result, error) 
 // pause is how long nothing is to be looked at.
 func (p *pass) pause(stopped *obstacle) time.Duration {
 	switch {
-	case p.acted || p.set == nil && stopped == nil:
+	case p.acted || p.set == nil && stopped == nil && !p.c.Spec.Pause:
 		return soon
 	case p.step.Action == scaling.Done:
 		if p.Rest > 0 {
@@ -102,7 +102,7 @@ type facts struct {
 
 func (p *pass) facts(stopped *obstacle) facts {
 	f := facts{pass: p, stopped: stopped, next: p.step, now: time.Now()}
-	if p.step.Person && p.seen.Quiet >= scaling.Patience && p.set != nil && p.failed == nil {
+	if p.step.Person && p.seen.Quiet >= scaling.Patience && p.set != nil {
 		patient := *p
 		patient.seen.Quiet = 0
 		f.next = patient.decide()
