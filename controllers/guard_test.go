@@ -95,7 +95,7 @@ func TestSecretLost(t *testing.T) {
 	l.within("a word about the Secret", func(c *v1alpha1.UnibusCluster) bool {
 		return reason(c, v1alpha1.ConditionStalled) == v1alpha1.ReasonSecretLost
 	})
-	lost.ObjectMeta = metav1.ObjectMeta{Namespace: lost.Namespace, Name: lost.Name, Labels: lost.Labels, OwnerReferences: lost.OwnerReferences}
-	must(t, l.api.Create(t.Context(), lost)) // from a backup
+	lost.ObjectMeta = metav1.ObjectMeta{Namespace: lost.Namespace, Name: lost.Name, Labels: lost.Labels}
+	must(t, l.api.Create(t.Context(), lost)) // from a backup, which has no owners
 	l.within("a cluster of one", ready)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nkeys"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -44,14 +45,18 @@ func (p *pass) makeKeys(ctx context.Context) error {
 	for _, m := range making {
 		name := m.name
 		if s := p.secrets[name]; s != nil {
-			if !metav1.IsControlledBy(s, p.c) {
+			if !p.owns(s) {
 				return notOwned("Secret", name)
 			}
 			continue
 		}
 		if p.c.Status.ClusterID != "" {
+			otherwise := ""
+			if name == p.c.AdminSecretName() {
+				otherwise = ", or name the admins of the bus in spec.admins"
+			}
 			return &obstacle{reason: v1alpha1.ReasonSecretLost, stalled: true,
-				message: fmt.Sprintf("The Secret %s was made once and is gone, and nodes run with what it held. Restore it from a backup.", name)}
+				message: fmt.Sprintf("The Secret %s was made once and is not there, and nodes run with what it held. Restore it from a backup%s.", name, otherwise)}
 		}
 		data, err := m.generate()
 		if err != nil {
@@ -104,10 +109,22 @@ func publicKey(s *corev1.Secret, key string) (string, error) {
 	return pair.PublicKey()
 }
 
-// meta is that of an object which ends with the cluster.
+// owns says whether a Secret is the cluster's: it controls it, or nobody does and the labels are right, as of one that was restored from a backup.
+func (p *pass) owns(s *corev1.Secret) bool {
+	if metav1.GetControllerOf(s) != nil {
+		return metav1.IsControlledBy(s, p.c)
+	}
+	return labels.SelectorFromSet(manifests.Labels(p.c)).Matches(labels.Set(s.Labels))
+}
+
+// meta is that of an object which ends with the cluster. The key of the first admin stays, as the volumes do: a cluster that is made anew around
+// them has that admin already, and lets no other one in.
 func (p *pass) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: p.c.Namespace, Name: name, Labels: manifests.Labels(p.c),
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.c, v1alpha1.GroupVersion.WithKind("UnibusCluster"))}}
+	m := metav1.ObjectMeta{Namespace: p.c.Namespace, Name: name, Labels: manifests.Labels(p.c)}
+	if name != p.c.AdminSecretName() {
+		m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(p.c, v1alpha1.GroupVersion.WithKind("UnibusCluster"))}
+	}
+	return m
 }
 
 func (p *pass) createSecret(ctx context.Context, name string, data map[string][]byte) (*corev1.Secret, error) {
@@ -126,7 +143,7 @@ func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]b
 		p.secrets[name] = s
 		return err
 	}
-	if !metav1.IsControlledBy(now, p.c) {
+	if !p.owns(now) {
 		return notOwned("Secret", name)
 	}
 	next := now.DeepCopy()
