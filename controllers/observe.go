@@ -195,9 +195,10 @@ func (p *pass) observeNodes(ctx context.Context) {
 	}
 }
 
-// at is the address of a port of a pod, empty while the pod has none.
+// at is the address of a port of a pod, empty while the pod has none. That of a pod which has ended may be another one's by now.
 func (p *pass) at(place, port int) string {
-	if pod := p.pods[place]; pod != nil && pod.Status.PodIP != "" {
+	pod := p.pods[place]
+	if pod != nil && pod.Status.PodIP != "" && pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
 		return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))
 	}
 	return ""

@@ -65,6 +65,7 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	if err := r.SetupWithManager(m); err != nil {
 		return err
 	}
+	defer r.Close()
 	return m.Start(ctx)
 }
 

@@ -102,7 +102,7 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 	delete(r.memories, name)
 }
 
-// Close ends all connections to nodes.
+// Close ends all connections to nodes. No pass may be under way: the manager must have ended.
 func (r *Reconciler) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

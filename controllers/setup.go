@@ -82,11 +82,7 @@ func (r *Reconciler) SetupWithManager(m manager.Manager) error {
 		certificate.SetGroupVersionKind(certificates.WithVersion("v1"))
 		return c.Watch(source.Kind[client.Object](m.GetCache(), certificate, handler.EnqueueRequestsFromMapFunc(clusterOf)))
 	}
-	return m.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		<-ctx.Done()
-		r.Close()
-		return nil
-	}))
+	return nil
 }
 
 // clusterOf returns the cluster that an object is of. Labels tell it: the record of names has no owner.

@@ -127,5 +127,6 @@ func run(ctx context.Context, s settings) error {
 	if err := errors.Join(m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return fmt.Errorf("add probes: %w", err)
 	}
+	defer r.Close() // when no pass is under way any more
 	return m.Start(ctx)
 }
