@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -21,7 +22,7 @@ import (
 )
 
 // copyCertificates copies what cert-manager has issued to where pods mount it, and tells people the CA. A certificate of another CA than
-// before is not copied: the nodes must trust both first.
+// before is not copied: the nodes must trust both first. A CA that was renewed, with the key that it had, is no other.
 func (p *pass) copyCertificates(ctx context.Context) error {
 	for _, name := range []string{p.c.RouteCertificateName(), p.c.OperatorCertificateName(), p.c.ClientCertificateName()} {
 		if s := p.secrets[name]; s == nil || len(s.Data[corev1.TLSCertKey]) == 0 {
@@ -34,7 +35,7 @@ func (p *pass) copyCertificates(ctx context.Context) error {
 			message: fmt.Sprintf("The issuer of the Certificate %s gives no CA (%s), so that nodes could not know each other.", route.Name, caKey)}
 	}
 	for to, from := range map[string]*corev1.Secret{p.c.RouteTLSName(): route, p.c.ClientTLSName(): clients} {
-		if now := p.secrets[to]; now != nil && !bytes.Equal(now.Data[caKey], from.Data[caKey]) {
+		if now := p.secrets[to]; now != nil && !succeeds(from.Data, now.Data, time.Now()) {
 			continue
 		}
 		data := map[string][]byte{}
@@ -46,6 +47,29 @@ func (p *pass) copyCertificates(ctx context.Context) error {
 		}
 	}
 	return p.tellCA(ctx, p.secrets[p.c.ClientTLSName()].Data[caKey])
+}
+
+// succeeds says whether a certificate and its CA may take the place of others while some nodes have these and some those: each is trusted by who has
+// the other's CA. Where what is in use is not valid any more, there is nothing to spare.
+func succeeds(next, now map[string][]byte, at time.Time) bool {
+	trusts := func(a, b map[string][]byte) bool { return trusts(a[caKey], b[corev1.TLSCertKey], at) }
+	return bytes.Equal(next[caKey], now[caKey]) || trusts(now, next) && trusts(next, now) || !trusts(now, now)
+}
+
+// trusts says whether who has these CAs takes a certificate, the first of a PEM bundle, whose others lead to the CA.
+func trusts(cas, bundle []byte, at time.Time) bool {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	block, rest := pem.Decode(bundle)
+	if !roots.AppendCertsFromPEM(cas) || block == nil {
+		return false
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return false
+	}
+	between.AppendCertsFromPEM(rest)
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
 }
 
 // tellCA puts the CA of the clients' certificates where people find it, and the URLs beside the admin's key.
