@@ -175,7 +175,8 @@ test-devcluster-short: devcluster-build ## The part of test-devcluster that CI r
 	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
 
 .PHONY: e2e-short
-e2e-short: devcluster-build images ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 under load with a node killed (OWN=NAME; needs root)
+e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 under load with a node killed (OWN=NAME; needs root)
+	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH)
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
 
 .PHONY: envtest-assets
