@@ -71,6 +71,8 @@ $(LINT):
 .PHONY: verify
 verify: verify-format verify-generate lint ## Check formatting, go.mod, generated files, vet and lint; changes no source file that is in order
 	$(GO) mod tidy -diff
+	@# A linter that is cached hides that its sums are missing.
+	$(GO) list -modfile=go.tools.mod -deps tool > /dev/null
 	$(GO) vet ./...
 	cd hack/devcluster && $(GO) mod tidy -diff && $(DEVCLUSTER) $(GO) vet $(OURS)
 
