@@ -43,17 +43,19 @@ func (p *pass) decide() scaling.Step {
 	switch {
 	case p.damaged != nil:
 		return scaling.Step{Action: scaling.Wait, Person: true, Reason: p.damaged.Error(), Remedy: "restore it from a backup"}
+	case !p.set.DeletionTimestamp.IsZero():
+		return scaling.Step{Action: awaitSet, Reason: "the StatefulSet is being deleted, and is made anew then"}
 	case wish(p.set) != wished:
 		return scaling.Step{Action: takeWish, Reason: fmt.Sprintf("%d members are wished", wished)}
 	case p.unnoted():
 		return scaling.Step{Action: takeNote, Reason: "the spec was changed, and not what pods are made of"}
 	}
-	return p.roll(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished}, p.seen))
+	return p.roll(p.grow(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished}, p.seen)))
 }
 
 // act carries the step out. What stands against it is no error of the pass: the next one looks again.
 func (p *pass) act(ctx context.Context) error {
-	if p.step.Action == scaling.Wait || p.step.Action == scaling.Done {
+	if p.step.Action == scaling.Wait || p.step.Action == scaling.Done || p.step.Action == awaitSet {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, scaling.ActionDeadline)
@@ -86,6 +88,14 @@ func (p *pass) do(ctx context.Context) error {
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationNote] = p.rollout.note })
 	case applyTemplate:
 		return p.writeSet(ctx, set, p.takeTemplate)
+	case growVolume:
+		return p.enlarge(ctx)
+	case keepSet:
+		return p.keep(ctx, set)
+	case forgetSet:
+		return p.keep(ctx, nil)
+	case releasePods:
+		return p.release(ctx, set)
 	case replacePod:
 		return p.deletePod(ctx)
 	case finishRoll:

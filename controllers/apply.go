@@ -9,13 +9,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +20,7 @@ import (
 
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/manifests"
+	"github.com/unibus/unibus/internal/scaling"
 )
 
 // Annotations of the StatefulSet.
@@ -60,6 +57,7 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 		RouteCA: manifests.Authority{Generations: []int64{1}, Issuing: 1}, ClientCA: manifests.Authority{Generations: []int64{1}, Issuing: 1},
 		MaxUnavailable: p.maxUnavailable(), Volume: p.smallest(),
 	}
+	p.volume = in.Volume
 	for place := range p.pods { // should the StatefulSet be made anew, around pods that run
 		in.Size = max(in.Size, int32(min(place+1, v1alpha1.MaxReplicas)))
 	}
@@ -78,23 +76,6 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 		in.Admin, err = publicKey(p.secrets[p.c.AdminSecretName()], adminSeed)
 	}
 	return in, err
-}
-
-// smallest is the size of the smallest volume, as it was asked for: that of the spec, while there is none of an earlier size.
-func (p *pass) smallest() resource.Quantity {
-	least := p.c.Spec.Storage.Size.Quantity
-	all := slices.Collect(maps.Values(p.claims))
-	if p.set != nil {
-		for i := range p.set.Spec.VolumeClaimTemplates {
-			all = append(all, &p.set.Spec.VolumeClaimTemplates[i])
-		}
-	}
-	for _, claim := range all {
-		if q, ok := claim.Spec.Resources.Requests[corev1.ResourceStorage]; ok && q.Cmp(least) < 0 {
-			least = q
-		}
-	}
-	return least
 }
 
 // image is that of nodes: the one of the spec, or the operator's own in the version that is asked for.
@@ -132,8 +113,15 @@ func (p *pass) applyObjects(ctx context.Context) error {
 				}
 				continue
 			}
+			if kept := p.kept(); kept != nil {
+				p.step = scaling.Step{Action: awaitSet, Reason: "the StatefulSet is made anew around its pods, with larger volumes"}
+				if err := refusal(*o.GetKind(), kept.Name, p.Client.Create(ctx, kept, client.FieldOwner(v1alpha1.FieldOwner))); err != nil {
+					return err
+				}
+				continue
+			}
 			template := digest(set.Spec.Template)
-			set.WithAnnotations(map[string]string{annotationTemplate: template, annotationRolled: template, annotationNote: note(p.c),
+			set.WithAnnotations(map[string]string{annotationTemplate: template, annotationRolled: template, annotationNote: p.note(),
 				annotationWish: fmt.Sprint(p.c.Spec.Replicas)})
 		}
 		if err := refusal(*o.GetKind(), *o.GetName(), p.apply(ctx, o)); err != nil {

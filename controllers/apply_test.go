@@ -10,30 +10,47 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+func storage(size string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
+}
+
+// volume is a claim that asks for a size, and has one if it is bound.
+func volume(asks, has string) *corev1.PersistentVolumeClaim {
+	c := new(corev1.PersistentVolumeClaim)
+	c.Name, c.Spec.Resources.Requests = "data-demo-0", storage(asks)
+	if has != "" {
+		c.Status.Phase, c.Status.Capacity = corev1.ClaimBound, storage(has)
+	}
+	return c
+}
+
 // TestSmallest: what streams may hold goes by the volumes that there are, whatever the spec says since.
 func TestSmallest(t *testing.T) {
-	of := func(size string) *corev1.PersistentVolumeClaim {
-		c := new(corev1.PersistentVolumeClaim)
-		c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}
-		return c
-	}
+	type claims = map[int]*corev1.PersistentVolumeClaim
 	for name, c := range map[string]struct {
 		set    string
-		claims map[int]*corev1.PersistentVolumeClaim
+		claims claims
+		note   string
 		want   string
 	}{
-		"nothing yet":              {"", nil, "10Gi"},
-		"as the spec":              {"10Gi", map[int]*corev1.PersistentVolumeClaim{0: of("10Gi")}, "10Gi"},
-		"made before the spec":     {"1Gi", map[int]*corev1.PersistentVolumeClaim{0: of("1Gi")}, "1Gi"},
-		"made anew around volumes": {"10Gi", map[int]*corev1.PersistentVolumeClaim{0: of("10Gi"), 2: of("1Gi")}, "1Gi"},
-		"larger":                   {"10Gi", map[int]*corev1.PersistentVolumeClaim{0: of("20Gi")}, "10Gi"},
-		"without a size":           {"10Gi", map[int]*corev1.PersistentVolumeClaim{0: new(corev1.PersistentVolumeClaim)}, "10Gi"},
+		"nothing yet":              {"", nil, "", "10Gi"},
+		"as the spec":              {"10Gi", claims{0: volume("10Gi", "")}, "", "10Gi"},
+		"made before the spec":     {"1Gi", claims{0: volume("1Gi", "1Gi")}, "", "1Gi"},
+		"made anew around volumes": {"10Gi", claims{0: volume("10Gi", ""), 2: volume("1Gi", "1Gi")}, "", "1Gi"},
+		"larger":                   {"10Gi", claims{0: volume("20Gi", "20Gi")}, "", "10Gi"},
+		"without a size":           {"10Gi", claims{0: new(corev1.PersistentVolumeClaim)}, "", "10Gi"},
+		"one grows":                {"10Gi", claims{0: volume("10Gi", "10Gi"), 1: volume("10Gi", "2Gi")}, "1/a/b/1Gi", "2Gi"},
+		"one was kept":             {"10Gi", claims{0: volume("10Gi", "10Gi"), 2: volume("10Gi", "1Gi")}, "1/a/b/1Gi", "10Gi"},
+		"the set is not made anew": {"1Gi", claims{0: volume("10Gi", "10Gi")}, "1/a/b/1Gi", "1Gi"},
+		"once grown":               {"10Gi", claims{0: volume("10Gi", "10Gi"), 1: volume("10Gi", "2Gi")}, "1/a/b/10Gi", "10Gi"},
+		"by an older operator":     {"10Gi", claims{0: volume("10Gi", "10Gi"), 1: volume("10Gi", "2Gi")}, "1/a/b", "2Gi"},
 	} {
-		p := seen(1)
-		p.c.Spec.Storage.Size.Quantity, p.claims = resource.MustParse("10Gi"), c.claims
+		p := seen(2)
+		p.c.Spec.Storage.Size.Quantity, p.claims, p.seen.Size = resource.MustParse("10Gi"), c.claims, 2
 		if c.set != "" {
 			p.set = new(appsv1.StatefulSet)
-			p.set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{*of(c.set)}
+			p.set.Annotations = map[string]string{annotationNote: c.note}
+			p.set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{*volume(c.set, "")}
 		}
 		if got := p.smallest(); got.String() != c.want {
 			t.Errorf("%s: %v, want %s", name, &got, c.want)

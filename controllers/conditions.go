@@ -110,10 +110,17 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
 	case f.rollPending():
 		return no(v1alpha1.ReasonRollPending, "Pods are not what the spec says now: %s", f.doing("they are replaced next"))
-	case f.next.Action != scaling.Done:
+	case !f.atRest():
 		return no(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))
+	case f.cannotGrow() != nil:
+		return *f.cannotGrow()
 	}
 	return yes(v1alpha1.ReasonAllInSync, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
+}
+
+// atRest says whether the bus is as wished, whatever its volumes are.
+func (f facts) atRest() bool {
+	return f.next.Action == scaling.Done || slices.Contains(growth, f.next.Action)
 }
 
 // doing is what is done now in words.
@@ -134,7 +141,9 @@ func (f facts) progressing() verdict {
 		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
 	case f.stopped != nil:
 		return verdict{!f.stopped.stalled, f.stopped.reason, f.stopped.message}
-	case f.next.Action == scaling.Done:
+	case f.atRest() && f.growing() != "":
+		return yes(v1alpha1.ReasonGrowingVolumes, "%s", f.growing())
+	case f.atRest():
 		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
 	case !f.founded():
 		return yes(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
@@ -172,6 +181,8 @@ func (f facts) stalled() verdict {
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
+	case f.cannotGrow() != nil:
+		return yes(v1alpha1.ReasonVolumesCannotGrow, "%s", f.cannotGrow().message)
 	}
 	return no(v1alpha1.ReasonStable, "Nothing is to be decided.")
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,8 @@ var (
 type fuse struct {
 	mu   sync.Mutex
 	draw *rand.Rand
+	// always has it burn every time.
+	always atomic.Bool
 }
 
 // withFuse has operators end in the middle of what they do.
@@ -42,7 +45,7 @@ func (f *fuse) burns() bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return *every || f.draw.IntN(10) == 0
+	return *every || f.always.Load() || f.draw.IntN(10) == 0
 }
 
 // mourner ends an operator after a step that is no write, before that is reported, when the fuse says so.

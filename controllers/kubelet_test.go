@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,7 +44,9 @@ type kubelet struct {
 	nodes map[int]*proc.Process
 	// claims are the UIDs of the claims that pods mount, by the pods' own.
 	claims map[types.UID]types.UID
-	wg     sync.WaitGroup
+	// holds is true while volumes do not grow yet.
+	holds atomic.Bool
+	wg    sync.WaitGroup
 }
 
 func mustKubelet(t testing.TB, api client.Client, c *v1alpha1.UnibusCluster) *kubelet {
@@ -262,6 +266,9 @@ func (k *kubelet) mount(ctx context.Context, pod *corev1.Pod) error {
 			if err := get(v.PersistentVolumeClaim.ClaimName, claim); err != nil {
 				return err
 			}
+			if err := k.provision(ctx, claim); err != nil {
+				return err
+			}
 			k.mu.Lock()
 			k.claims[pod.UID] = claim.UID
 			k.mu.Unlock()
@@ -285,6 +292,16 @@ func (k *kubelet) mount(ctx context.Context, pod *corev1.Pod) error {
 		}
 	}
 	return nil
+}
+
+// provision gives a claim the space that it asks for; more than it has only where that is let.
+func (k *kubelet) provision(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	if claim.Status.Phase == corev1.ClaimBound && (k.holds.Load() || equality.Semantic.DeepEqual(claim.Status.Capacity, claim.Spec.Resources.Requests)) {
+		return nil
+	}
+	before := claim.DeepCopy()
+	claim.Status.Phase, claim.Status.Capacity = corev1.ClaimBound, claim.Spec.Resources.Requests
+	return k.api.Status().Patch(ctx, claim, client.MergeFrom(before))
 }
 
 // write writes files into a folder, each whole.

@@ -16,6 +16,8 @@ type memory struct {
 	uid types.UID
 	// applied tells, by object, what was applied and what the object was then; see applyObjects.
 	applied map[string]string
+	// refused are the claims that could not grow, by UID.
+	refused map[types.UID]refused
 	quiet   steering.Quiet
 	// control and admin are connections, made with the credentials that secret tells apart.
 	secret  string

@@ -17,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -53,6 +54,8 @@ type pass struct {
 	steering.JetStream
 
 	credentials *credentials
+	// volume is the size of volumes that nodes may fill.
+	volume resource.Quantity
 	// rollout is nil before there is a StatefulSet.
 	rollout *rollout
 	step    scaling.Step

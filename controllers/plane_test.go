@@ -25,7 +25,8 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 )
 
-// controlPlane is what of Kubernetes is real in these tests: etcd and the API server, the controller of StatefulSets, and cert-manager.
+// controlPlane is what of Kubernetes is real in these tests: etcd and the API server, the controllers of StatefulSets, of owners and of claims that
+// are in use, and cert-manager.
 type controlPlane struct {
 	dir string
 	bin proc.Binaries
@@ -105,7 +106,7 @@ func (p *controlPlane) start(assets string) (err error) {
 	}
 	health := fmt.Sprintf("127.0.0.1:%d", port)
 	for name, args := range map[string][]string{
-		"kube-controller-manager": {"--controllers=statefulset-controller", "--leader-elect=false", "--secure-port=0"},
+		"kube-controller-manager": {"--controllers=statefulset-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller", "--leader-elect=false", "--secure-port=0"},
 		"cert-manager":            {"--listen=" + health},
 	} {
 		started, err := proc.Start(proc.Command{Name: name, Path: filepath.Join(assets, name), Args: append(args, "--kubeconfig="+kubeconfig),

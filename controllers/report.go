@@ -61,13 +61,18 @@ func (p *pass) pause(stopped *obstacle) time.Duration {
 	switch {
 	case p.acted || p.set == nil && stopped == nil && !p.c.Spec.Pause:
 		return soon
-	case p.step.Action == scaling.Done:
-		if p.Rest > 0 {
-			return p.Rest
-		}
-		return idle
+	case p.step.Action == scaling.Done && p.facts(stopped).growing() == "": // nobody tells when a volume has grown
+		return p.rest()
 	}
 	return min(max(earliest, p.seen.Quiet/4), latest)
+}
+
+// rest is how long a pass that found nothing to do is good for.
+func (r *Reconciler) rest() time.Duration {
+	if r.Rest > 0 {
+		return r.Rest
+	}
+	return idle
 }
 
 // tell writes the step to the log, and to the events what was done.
@@ -89,6 +94,7 @@ var eventReasons = map[scaling.Action]string{
 	takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
 	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted",
+	growVolume: "VolumeGrows", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
 }
 
 // facts are what a status is computed from.

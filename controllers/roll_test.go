@@ -209,6 +209,12 @@ func TestNote(t *testing.T) {
 			t.Errorf("%s: with the same generation it is no person's change", name)
 		}
 	}
+	p := &pass{c: before, volume: resource.MustParse("1Gi")}
+	small := p.note()
+	p.volume = resource.MustParse("2Gi")
+	if !changedByUser(small, p.note()) || changedByUser(note(before), p.note()) || changedByUser(small, small) {
+		t.Error("volumes grow because a person wishes it, however late; an older operator's note has no size")
+	}
 	if changedByUser("", note(before)) {
 		t.Error("without a note nobody is known to have changed anything")
 	}
@@ -227,7 +233,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	hash := digest(set.Spec.Template)
-	p.set.Annotations = map[string]string{annotationTemplate: hash, annotationRolled: "", annotationNote: note(p.c)}
+	p.set.Annotations = map[string]string{annotationTemplate: hash, annotationRolled: "", annotationNote: p.note()}
 	must(t, p.compare(set.Spec.Template))
 	if r := p.rollout; r.pending || r.own || !r.running || !r.known || len(r.behind) != 2 || r.behind[0] != 0 || r.behind[1] != 2 || !p.rolling() || p.maxUnavailable() != 0 {
 		t.Errorf("under way: %+v", r)

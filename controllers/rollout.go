@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -36,7 +37,7 @@ func (p *pass) compare(template *applycorev1.PodTemplateSpecApplyConfiguration) 
 	if err != nil {
 		return fmt.Errorf("encode the template of pods: %w", err)
 	}
-	r := &rollout{template: new(corev1.PodTemplateSpec), hash: digest(template), note: note(p.c)}
+	r := &rollout{template: new(corev1.PodTemplateSpec), hash: digest(template), note: p.note()}
 	if err := json.Unmarshal(b, r.template); err != nil {
 		return fmt.Errorf("read the template of pods: %w", err)
 	}
@@ -72,7 +73,23 @@ func note(c *v1alpha1.UnibusCluster) string {
 // changedByUser says whether between two notes a person has changed what pods depend on.
 func changedByUser(before, now string) bool {
 	b, n := strings.Split(before, "/"), strings.Split(now, "/")
-	return len(b) == 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2])
+	return len(b) >= 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2] || len(b) > 3 && b[3] != n[3])
+}
+
+// note is that of this pass, with the size of volumes behind it: they grow when a person wishes it, and later than that.
+func (p *pass) note() string { return note(p.c) + "/" + p.volume.String() }
+
+// noted is the size of volumes in a note, 0 when it has none.
+func noted(note string) resource.Quantity {
+	parts := strings.Split(note, "/")
+	if len(parts) < 4 {
+		return resource.Quantity{}
+	}
+	size, err := resource.ParseQuantity(parts[3])
+	if err != nil {
+		return resource.Quantity{}
+	}
+	return size
 }
 
 // down says whether the process of a pod's node does not run and won't by itself: nothing is lost when the pod is replaced.

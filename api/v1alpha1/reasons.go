@@ -145,8 +145,9 @@ var reasons = []Reason{
 		"Correct the field that the message names. What runs is left as it is."},
 	{ReasonHistoryDoesNotFit, []string{ready, stalled}, "A history class has no space in the nodes' stores beside the others.",
 		"Make classes smaller or spec.storage.size larger."},
-	{ReasonVolumesCannotGrow, []string{ready, stalled}, "The StorageClass does not allow volumes to be expanded.",
-		"Allow it (allowVolumeExpansion), or set spec.storage.size back: for this field that is taken while no volume has grown."},
+	{ReasonVolumesCannotGrow, []string{ready, stalled}, "Kubernetes refuses larger volumes: the StorageClass does not allow it, or a quota. All else goes on.",
+		"Set allowVolumeExpansion: true in the StorageClass that the message names, or mend what else it names; the operator asks again every five minutes. " +
+			"If the class's driver can't, move users and rooms to a cluster of another class."},
 
 	{ReasonQuorumLost, []string{ready, degraded, stalled}, "So many members are lost that no majority is left. Nothing is touched.",
 		"Bring disks back. If they are lost for good, the message says which rescue is possible, what it gives up, and the words for unibus.dev/approve."},
