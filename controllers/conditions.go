@@ -100,7 +100,7 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return *trouble
 	case have < wanted:
 		return no(v1alpha1.ReasonScalingUp, "%d of %d members: %s", have, wanted, f.doing("nodes join"))
-	case have > wanted || !settled(f.record):
+	case have > wanted || !settled(f.record) || f.next.Action == scaling.DeleteVolume:
 		return no(v1alpha1.ReasonScalingDown, "%d members, %d are wished: %s", have, wanted, f.doing("nodes leave"))
 	case !inSync.ok:
 		return inSync
@@ -151,7 +151,7 @@ func (f facts) progressing() verdict {
 		return yes(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
 	case f.memberCount() < int(f.c.Spec.Replicas):
 		return yes(v1alpha1.ReasonScalingUp, "%s", f.doing("nodes join"))
-	case f.memberCount() > int(f.c.Spec.Replicas) || !settled(f.record):
+	case f.memberCount() > int(f.c.Spec.Replicas) || !settled(f.record) || f.next.Action == scaling.DeleteVolume:
 		return yes(v1alpha1.ReasonScalingDown, "%s", f.doing("nodes leave"))
 	}
 	return yes(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))

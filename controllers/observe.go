@@ -174,7 +174,7 @@ func (p *pass) place() {
 	}
 	p.seen.Places, p.nodes = make([]scaling.Place, last+1), make([]*v1.NodeStatus, last+1)
 	for i := range p.seen.Places {
-		if claim := p.claims[i]; claim != nil {
+		if claim := p.claims[i]; claim != nil && !p.goes(i) {
 			p.seen.Places[i].Volume = string(claim.UID)
 		}
 		p.seen.Places[i].Started = p.pods[i] != nil

@@ -49,7 +49,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	c := new(v1alpha1.UnibusCluster)
 	err := r.Live.Get(ctx, req.NamespacedName, c)
 	if apierrors.IsNotFound(err) || err == nil && !c.DeletionTimestamp.IsZero() {
-		// All that it owns goes with it; volumes and the record of names stay.
+		// All that it owns goes with it; volumes and the record of names stay, unless it owns them too.
 		r.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
@@ -68,7 +68,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.c.Spec.Pause {
 		return nil
 	}
-	for _, prepare := range []func(context.Context) error{p.findCertManager, p.makeKeys, p.applyObjects, p.copyCertificates} {
+	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.copyCertificates} {
 		if err := prepare(ctx); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type StorageSpec struct {
 	// +kubebuilder:validation:Enum=Retain;Delete
 	WhenScaled VolumePolicy `json:"whenScaled,omitempty"`
 	// What happens to the volumes when the UnibusCluster is deleted: Retain or Delete. With kept volumes a cluster of the same name takes
-	// up where this one stopped. Default: Retain.
+	// up where this one stopped. With Delete the record of names and the key of the first admin go as well. Default: Retain.
 	// +optional
 	// +kubebuilder:default=Retain
 	// +kubebuilder:validation:Enum=Retain;Delete
