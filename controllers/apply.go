@@ -83,16 +83,21 @@ func image(spec v1alpha1.UnibusClusterSpec, o Options) string {
 	return cmp.Or(spec.Image, o.Repository+":"+cmp.Or(spec.Version, o.Version))
 }
 
-// maxUnavailable lets one pod at a time be evicted while nothing is under way; see step for what is.
+// maxUnavailable lets one pod at a time be evicted while nothing is under way: no member on its way, no stream that is raised, no roll.
 func (p *pass) maxUnavailable() int32 {
-	if p.record != nil && settled(p.record) && !p.rolling() {
-		return 1
+	if p.record == nil || !settled(p.record) || p.rolling() || p.set != nil && active(p.record) != int(p.c.Spec.Replicas) {
+		return 0
 	}
-	return 0
+	for _, s := range p.Streams {
+		if len(s.Members) < len(p.Meta.Members) || !s.InSync() {
+			return 0
+		}
+	}
+	return 1
 }
 
-// applyObjects applies what is not as it should be. The StatefulSet is made, and left alone from then on: its size and
-// its template are written by steps.
+// applyObjects applies what is not as it should be. The StatefulSet is made, and from then on only put right: its size and its template are
+// written by steps.
 func (p *pass) applyObjects(ctx context.Context) error {
 	in, err := p.inputs()
 	if err != nil {
@@ -102,13 +107,20 @@ func (p *pass) applyObjects(ctx context.Context) error {
 	if err != nil {
 		return &obstacle{reason: v1alpha1.ReasonInvalidSpec, stalled: true, message: err.Error()}
 	}
+	config := ""
 	for _, o := range objects {
+		if *o.GetKind() == "ConfigMap" {
+			config = *o.GetName()
+		}
 		if set, ok := o.(*applyappsv1.StatefulSetApplyConfiguration); ok {
 			if p.set != nil {
 				if !metav1.IsControlledBy(p.set, p.c) {
 					return notOwned(*o.GetKind(), *o.GetName())
 				}
 				if err := p.compare(set.Spec.Template); err != nil {
+					return err
+				}
+				if err := refusal(*o.GetKind(), *o.GetName(), p.straighten(ctx, set.Spec.Template)); err != nil {
 					return err
 				}
 				continue
@@ -133,7 +145,7 @@ func (p *pass) applyObjects(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.prune(ctx, config)
 }
 
 // apply applies an object unless it was applied like this before and is now as it was then.

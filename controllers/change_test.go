@@ -15,6 +15,7 @@ import (
 
 	buspkg "github.com/unibus/unibus/api/client"
 	"github.com/unibus/unibus/api/v1alpha1"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // TestChange: what pods are made of is changed under a writer, one pod at a time, and nothing is lost; a change that no node comes up with stops
@@ -74,6 +75,22 @@ func TestChange(t *testing.T) {
 		t.Errorf("%d pods are of the older version; %d were made, want 12", got, l.pods())
 	}
 	l.expectHeard(2, said)
+	l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.Log.Level = "Debug" })
+	l.within("pods that tell more", ready)
+	natstest.Within(t, limit, "one configuration", func() bool { return l.configs() == 1 })
+}
+
+// configs counts configurations of nodes.
+func (l *lab) configs() (n int) {
+	l.t.Helper()
+	var all corev1.ConfigMapList
+	must(l.t, l.api.List(l.t.Context(), &all, client.InNamespace(l.cluster.Namespace)))
+	for _, o := range all.Items {
+		if strings.HasPrefix(o.Name, l.cluster.ConfigName("")) {
+			n++
+		}
+	}
+	return n
 }
 
 // write says numbers from a number on until it is stopped, and returns how many were said in all.

@@ -3,12 +3,14 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +71,7 @@ func TestStrayHand(t *testing.T) {
 			return *set.Spec.Replicas == 1 && set.Generation > 1
 		})
 	}
+	l.strayTemplate(set)
 	service := new(corev1.Service)
 	must(t, l.api.Get(t.Context(), key, service))
 	moved := client.MergeFrom(service.DeepCopy())
@@ -82,6 +85,55 @@ func TestStrayHand(t *testing.T) {
 	if names(before) != names(after) || before.Status.ClusterID != after.Status.ClusterID {
 		t.Errorf("it was %s of %s, and is %s of %s", names(before), before.Status.ClusterID, names(after), after.Status.ClusterID)
 	}
+}
+
+// strayTemplate changes of the StatefulSet, one after the other, what would make pods otherwise, replace them, or delete volumes.
+func (l *lab) strayTemplate(set *appsv1.StatefulSet) {
+	l.t.Helper()
+	key := client.ObjectKeyFromObject(l.cluster)
+	must(l.t, l.api.Get(l.t.Context(), key, set))
+	before, made := set.Spec.DeepCopy(), l.pods()
+	for what, stray := range map[string]func(){
+		"template": func() {
+			set.Spec.Template.Spec.Containers[0].Env = append(set.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "A", Value: "b"})
+		},
+		"update strategy": func() { set.Spec.UpdateStrategy.Type = appsv1.RollingUpdateStatefulSetStrategyType },
+		"retention policy": func() {
+			set.Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted = appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+		},
+	} {
+		must(l.t, l.api.Get(l.t.Context(), key, set))
+		right, generation := client.MergeFrom(set.DeepCopy()), set.Generation
+		stray()
+		must(l.t, l.api.Patch(l.t.Context(), set, right))
+		natstest.Within(l.t, limit, what+" put right", func() bool {
+			must(l.t, l.api.Get(l.t.Context(), key, set))
+			return set.Generation > generation+1 && cmp.Equal(before, &set.Spec)
+		})
+	}
+	if l.pods() != made {
+		l.t.Errorf("%d pods were made, want %d", l.pods(), made)
+	}
+}
+
+// TestQuota: what a quota refuses is told in its words, and made once there is space.
+func TestQuota(t *testing.T) {
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")}}}
+	l := mustLab(t, sample(t, "one"), func(l *lab) {
+		quota.Namespace = l.cluster.Namespace
+		must(t, l.api.Create(t.Context(), quota))
+		quota.Status.Hard, quota.Status.Used = quota.Spec.Hard, quota.Spec.Hard // as its controller does
+		must(t, l.api.Status().Update(t.Context(), quota))
+	})
+	told := l.within("a word about the quota", func(c *v1alpha1.UnibusCluster) bool {
+		return reason(c, v1alpha1.ConditionStalled) == v1alpha1.ReasonApplyRefused && reason(c, v1alpha1.ConditionReady) == v1alpha1.ReasonApplyRefused
+	})
+	if said := message(told, v1alpha1.ConditionReady); !strings.Contains(said, "exceeded quota: few") {
+		t.Errorf("it says %q", said)
+	}
+	must(t, l.api.Delete(t.Context(), quota))
+	l.within("a cluster of one", ready)
 }
 
 // TestSecretLost: keys that are gone while nodes run with them are not made anew.

@@ -130,7 +130,7 @@ func (p *pass) meta(name string) metav1.ObjectMeta {
 func (p *pass) createSecret(ctx context.Context, name string, data map[string][]byte) (*corev1.Secret, error) {
 	s := &corev1.Secret{ObjectMeta: p.meta(name), Data: data}
 	if err := p.Client.Create(ctx, s, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
-		return nil, fmt.Errorf("make the Secret %s: %w", name, err)
+		return nil, refusal("Secret", name, err)
 	}
 	return s, nil
 }
@@ -155,7 +155,7 @@ func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]b
 		return nil
 	}
 	if err := p.Client.Update(ctx, next, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
-		return fmt.Errorf("write the Secret %s: %w", name, err)
+		return refusal("Secret", name, err)
 	}
 	p.secrets[name] = next
 	return nil
