@@ -181,6 +181,10 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such tag"}}}}})
 			continue
 		}
+		if strings.HasSuffix(now.Spec.Containers[0].Image, deafTag) {
+			k.tell(ctx, place, now, running(false))
+			continue
+		}
 		if node == nil || !node.Running() {
 			var err error
 			if node, err = k.start(place, now); err != nil {
@@ -199,8 +203,11 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 	}
 }
 
-// brokenTag is that of an image that nobody can pull.
-const brokenTag = ":broken"
+// brokenTag is that of an image that nobody can pull, deafTag that of one whose node runs and never serves.
+const (
+	brokenTag = ":broken"
+	deafTag   = ":deaf"
+)
 
 // running is the status of a pod whose node runs.
 func running(ready bool) corev1.PodStatus {

@@ -31,8 +31,8 @@ const (
 )
 
 // roll returns the step of a change of pods in place of one that leaves the cluster as it is. All else comes first: pods are replaced when
-// nothing is under way, every member is in sync and every pod is ready. Only what does not run may be replaced before: a template that no
-// node comes up with is got rid of by the next one.
+// nothing is under way, every member is in sync and every pod is ready. Only what does not serve may be replaced before: a template that no
+// node serves with is got rid of by the next one.
 func (p *pass) roll(step scaling.Step) scaling.Step {
 	r := p.rollout
 	rest := step.Action == scaling.Done
@@ -40,9 +40,8 @@ func (p *pass) roll(step scaling.Step) scaling.Step {
 		return step
 	}
 	manual := p.c.Spec.UpdateStrategy.Type == v1alpha1.UpdateManual
-	stuck := slices.ContainsFunc(slices.Collect(maps.Values(p.pods)), down)
 	switch {
-	case r.pending && !r.waits(p.c.Spec.UpdateStrategy) && (rest || stuck || r.running):
+	case r.pending && !r.waits(p.c.Spec.UpdateStrategy) && (rest || r.running || p.mayMend()):
 		return scaling.Step{Action: applyTemplate, Reason: "pods are to be made otherwise"}
 	case !r.running:
 		return step
@@ -97,47 +96,6 @@ func (p *pass) unready() string {
 		}
 	}
 	return ""
-}
-
-// broken returns the place of a pod that is behind and may be replaced at once: its node does not run, or it is the only one that does not
-// serve while all others have everything.
-func (p *pass) broken() (int, bool) {
-	last := -1
-	for place, pod := range p.pods {
-		if !pod.DeletionTimestamp.IsZero() {
-			return 0, false
-		}
-		if !podReady(pod) && slices.Contains(p.rollout.behind, place) && (down(pod) || p.othersServe(place)) {
-			last = max(last, place)
-		}
-	}
-	return last, last >= 0
-}
-
-// othersServe says whether all members but that of a place are ready and have everything.
-func (p *pass) othersServe(place int) bool {
-	if p.Meta == nil || p.Blocked != nil || p.record == nil || !settled(p.record) {
-		return false
-	}
-	for other := range p.seen.Size {
-		if other != place && !podReady(p.pods[other]) {
-			return false
-		}
-	}
-	for name, n := range p.record.Names {
-		if n.Phase != scaling.Member || n.Place == place {
-			continue
-		}
-		if m, ok := p.Meta.Has(name); !ok || !m.Current {
-			return false
-		}
-		for _, s := range p.Streams {
-			if r, ok := s.Has(name); !ok || !r.Current() || s.Leader == "" {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // takeTemplate writes the template beside what it comes from. What the roll before it left is this one's to do.
