@@ -113,8 +113,9 @@ func (a *Authenticator) Bind(s *server.Server) {
 
 // Check implements server.Authentication. It neither blocks nor dials.
 func (a *Authenticator) Check(c server.ClientAuthentication) bool {
+	knew := a.isReady() // who comes to know meanwhile may have judged before
 	why := a.check(c)
-	if why == refusedUnknown && !a.isReady() {
+	if why == refusedUnknown && !(knew && a.isReady()) {
 		why = refusedNotReady
 		_ = a.bound.Load().server.DisconnectClientByID(c.GetID()) // it fails on who has gone by itself
 	}

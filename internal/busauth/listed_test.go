@@ -51,6 +51,23 @@ func TestNobodyGivesUpOnANodeThatDoesNotKnow(t *testing.T) {
 	natstest.Within(t, patience, "the client that was removed gives up", nc.IsClosed)
 }
 
+// TestANodeThatComesToKnowRefusesNobodyForThat: what was judged before the node knew is no refusal, though it knows when it answers.
+func TestANodeThatComesToKnowRefusesNobodyForThat(t *testing.T) {
+	b := &bus{allowlist: newAllowlist(), keys: mustKeys(t)}
+	var ready atomic.Bool
+	judge := func(key string) bool {
+		known := ready.Load() && b.has(key)
+		ready.Store(true)
+		return known
+	}
+	b.auth = mustAuth(t, Config{Keys: b.keys, IsAuthorized: judge, IsListed: b.has, IsReady: ready.Load, Grants: b.grants})
+	b.srv = mustServer(t, b.auth, nil)
+	k := b.mustUser(t)
+	expectSentAway(t, b, k)
+	expectCount(t, b.auth, refusedUnknown, 0)
+	b.mustConn(t, k)
+}
+
 // TestRevokeWhileNobodyIsAdmitted: a node that admits nobody, since it may not know everything, goes by what it hears all the same. Who is
 // removed goes, and who gains or loses a room stays.
 func TestRevokeWhileNobodyIsAdmitted(t *testing.T) {
