@@ -76,16 +76,39 @@ func NewAPI(o Options) (*API, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: dialLimit,
 		MaxResponseHeaderBytes: 64 << 10,
 		DialContext:            (&net.Dialer{Timeout: dialLimit}).DialContext,
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			config, err := o.tls()
-			if err != nil {
-				return nil, err
-			}
-			return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}).DialContext(ctx, network, address)
-		}}
+		DialTLSContext:         o.dialTLS}
+	if o.Dial != nil {
+		transport.DialContext = o.Dial
+	}
 	return &API{bases: bases, key: o.Key, user: user, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport,
 		// A token goes to whom it was made for, and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// dialTLS connects to a node of the HTTP API, for as long as a connection may take.
+func (o Options) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	config, err := o.tls()
+	if err != nil {
+		return nil, err
+	}
+	if o.Dial == nil {
+		return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}).DialContext(ctx, network, address)
+	}
+	if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	conn, err := o.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }
 
 // Close lets go of connections that are not used now.

@@ -39,6 +39,8 @@ type Options struct {
 	// the system's.
 	CAFile string
 	CAs    *x509.CertPool
+	// Dial opens connections to the HTTP API; whatever it connects to, certificates are checked by the host in API. Nil means the system.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Name is what operators see of the connection. Members of the user's rooms can come to see it, too.
 	Name string
 	// Logger is told of lost and new connections. Nil discards.
