@@ -27,6 +27,8 @@ type Config struct {
 	Cluster func() v1.Cluster
 	// Directory is who may do what now.
 	Directory *membership.Directory
+	// Operators are public nkeys that may read and write history classes, and nothing else: an operator is no user.
+	Operators []string
 	// Logger discards by default.
 	Logger *slog.Logger
 	// Now is time.Now by default. Deadlines of connections go by the clock of the machine.

@@ -31,7 +31,7 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 		level = slog.LevelDebug // the server's debug lines would be dropped otherwise
 	}
 	p := plan{log: slog.New(logHandler(logTo, c.LogFormat, level)), patience: defaultPatience, http: c.Address(c.HTTPPort), control: c.Address(c.ControlPort),
-		api: c.Address(c.APIPort), admins: c.Admins, repair: c.SelfRepair}
+		api: c.Address(c.APIPort), admins: c.Admins, operators: c.OperatorKeys, repair: c.SelfRepair}
 	for _, key := range c.Admins {
 		if _, err := v1.UserHex(key); err != nil {
 			return plan{}, fmt.Errorf("--admin: %w", err)

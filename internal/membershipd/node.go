@@ -32,8 +32,8 @@ type plan struct {
 	// http, control and api are addresses to listen on; controlTLS and apiTLS are nil on loopback only. An open node has no API.
 	http, control, api string
 	controlTLS, apiTLS *tls.Config
-	// admins are public nkeys of the first admins of the bus.
-	admins []string
+	// admins are public nkeys of the first admins of the bus, operators those of its operators.
+	admins, operators []string
 	// repair is false when NATS must not be restarted within the process, whatever happens.
 	repair bool
 	// patience is how long a replica may stand still before it is repaired.
