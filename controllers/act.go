@@ -50,7 +50,7 @@ func (p *pass) decide() scaling.Step {
 	case p.unnoted():
 		return scaling.Step{Action: takeNote, Reason: "the spec was changed, and not what pods are made of"}
 	}
-	return p.roll(p.grow(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished, DeleteDisks: p.deletes()}, p.seen)))
+	return p.roll(p.grow(p.tendClasses(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished, DeleteDisks: p.deletes()}, p.seen))))
 }
 
 // act carries the step out. What stands against it is no error of the pass: the next one looks again.
@@ -88,6 +88,8 @@ func (p *pass) do(ctx context.Context) error {
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationNote] = p.rollout.note })
 	case applyTemplate:
 		return p.writeSet(ctx, set, p.takeTemplate)
+	case noteClasses, putClass, dropClass:
+		return p.tend(ctx)
 	case scaling.DeleteVolume:
 		return p.deleteVolume(ctx)
 	case growVolume:

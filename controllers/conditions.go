@@ -112,15 +112,17 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(v1alpha1.ReasonRollPending, "Pods are not what the spec says now: %s", f.doing("they are replaced next"))
 	case !f.atRest():
 		return no(v1alpha1.ReasonRepairing, "%s", f.doing("the cluster is put in order"))
+	case f.misfit() != nil:
+		return *f.misfit()
 	case f.cannotGrow() != nil:
 		return *f.cannotGrow()
 	}
 	return yes(v1alpha1.ReasonAllInSync, "%d of %d members are in sync and serve clients", s.ReadyReplicas, wanted)
 }
 
-// atRest says whether the bus is as wished, whatever its volumes are.
+// atRest says whether the bus is as wished, whatever its volumes are, and classes that it is not to have.
 func (f facts) atRest() bool {
-	return f.next.Action == scaling.Done || slices.Contains(growth, f.next.Action)
+	return f.next.Action == scaling.Done || f.next.Action == dropClass || f.next.Action == putClass && f.misfit() != nil || slices.Contains(growth, f.next.Action)
 }
 
 // doing is what is done now in words.
@@ -181,6 +183,8 @@ func (f facts) stalled() verdict {
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
+	case f.misfit() != nil:
+		return yes(f.misfit().reason, "%s", f.misfit().message)
 	case f.cannotGrow() != nil:
 		return yes(v1alpha1.ReasonVolumesCannotGrow, "%s", f.cannotGrow().message)
 	}

@@ -41,11 +41,18 @@ var growth = []scaling.Action{growVolume, keepSet, forgetSet, releasePods, await
 // annotationSet is the annotation of the identity ConfigMap that has the StatefulSet while that is made anew.
 const annotationSet = "unibus.dev/statefulset"
 
-// refused is why the API server did not let a claim grow.
+// refused is what was wished, and why it is not to be had.
 type refused struct {
-	want resource.Quantity
+	want string
 	at   time.Time
 	why  error
+}
+
+// isRefused says whether what is wished was refused, no longer ago than that. Then it is asked for once more: a StorageClass may have been
+// changed, or a room deleted.
+func (m *memory) isRefused(key, want string, ago time.Duration) bool {
+	r, ok := m.refused[key]
+	return ok && r.want == want && time.Since(r.at) < ago
 }
 
 // asks is the space that a claim asks for, 0 when it says nothing.
@@ -120,11 +127,9 @@ func (p *pass) makesSmall() bool {
 	})
 }
 
-// mayNotGrow says whether a claim was refused what is wished, no longer ago than that. Then it is asked for once more: the StorageClass may have been
-// changed.
+// mayNotGrow says whether a claim was refused the wished size, no longer ago than that.
 func (p *pass) mayNotGrow(claim *corev1.PersistentVolumeClaim, ago time.Duration) bool {
-	r, ok := p.refused[claim.UID]
-	return ok && r.want.Cmp(p.c.Spec.Storage.Size.Quantity) == 0 && time.Since(r.at) < ago
+	return p.isRefused(string(claim.UID), p.c.Spec.Storage.Size.String(), ago)
 }
 
 // enlarge carries growVolume out.
@@ -133,9 +138,9 @@ func (p *pass) enlarge(ctx context.Context) error {
 	next := claim.DeepCopy()
 	next.Spec.Resources.Requests[corev1.ResourceStorage] = want
 	err := p.Client.Patch(ctx, next, client.MergeFromWithOptions(claim, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.FieldOwner))
-	delete(p.refused, claim.UID)
+	delete(p.refused, string(claim.UID))
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
-		p.refused[claim.UID] = refused{want, time.Now(), err}
+		p.refused[string(claim.UID)] = refused{want.String(), time.Now(), err}
 	}
 	return err
 }
@@ -229,10 +234,10 @@ func (f facts) cannotGrow() *verdict {
 		if claim.Spec.StorageClassName != nil {
 			class = *claim.Spec.StorageClassName
 		}
-		r := f.refused[claim.UID]
+		r := f.refused[string(claim.UID)]
 		return &verdict{false, v1alpha1.ReasonVolumesCannotGrow, fmt.Sprintf("The volume %s of the StorageClass %s can't grow to %s: %v. Set "+
 			"allowVolumeExpansion: true in the StorageClass; if its driver can't, move users and rooms to a cluster of another class. All else goes on.",
-			claim.Name, class, r.want.String(), r.why)}
+			claim.Name, class, r.want, r.why)}
 	}
 	return nil
 }

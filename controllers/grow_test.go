@@ -13,7 +13,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,7 +23,7 @@ import (
 // larger has a pass see volumes of 1Gi where 2Gi are wished.
 func larger() *pass {
 	p := seen(2)
-	p.memory.refused = map[types.UID]refused{}
+	p.memory.refused = map[string]refused{}
 	p.c.UID, p.c.Spec.Storage.Size.Quantity = "u", resource.MustParse("2Gi")
 	p.set, p.identity, p.seen.Size = newSet("2"), new(corev1.ConfigMap), 2
 	p.set.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(p.c, v1alpha1.GroupVersion.WithKind("UnibusCluster"))}
@@ -60,13 +59,13 @@ func TestGrow(t *testing.T) {
 		"refused": {func(p *pass) {
 			asked(p)
 			p.claims[0] = volume("1Gi", "1Gi")
-			p.refused[""] = refused{resource.MustParse("2Gi"), time.Now(), errors.New("no")}
+			p.refused[""] = refused{"2Gi", time.Now(), errors.New("no")}
 		}, done, done, 0, "Stable"},
 		"refused less": {func(p *pass) {
-			p.refused["0"] = refused{resource.MustParse("1500Mi"), time.Now(), errors.New("no")}
+			p.refused["0"] = refused{"1500Mi", time.Now(), errors.New("no")}
 		}, done, growVolume, 0, "GrowingVolumes"},
 		"refused long ago": {func(p *pass) {
-			p.refused["0"] = refused{resource.MustParse("2Gi"), time.Now().Add(-time.Hour), errors.New("no")}
+			p.refused["0"] = refused{"2Gi", time.Now().Add(-time.Hour), errors.New("no")}
 		}, done, growVolume, 0, "GrowingVolumes"},
 		"all asked":     {asked, done, keepSet, 0, "GrowingVolumes"},
 		"not formed":    {func(p *pass) { asked(p); p.identity = nil }, done, done, 0, "GrowingVolumes"},
@@ -96,7 +95,7 @@ func TestGrow(t *testing.T) {
 func TestCannotGrow(t *testing.T) {
 	p := larger()
 	p.claims[0].Spec.StorageClassName = ptr.To("fixed")
-	p.refused["0"] = refused{resource.MustParse("2Gi"), time.Now(), errors.New("it must support resize")}
+	p.refused["0"] = refused{"2Gi", time.Now(), errors.New("it must support resize")}
 	f := p.facts(nil)
 	for kind, got := range map[string]verdict{v1alpha1.ConditionReady: f.ready(&v1alpha1.UnibusClusterStatus{ReadyReplicas: 2}), v1alpha1.ConditionStalled: f.stalled()} {
 		if got.ok != (kind == v1alpha1.ConditionStalled) || got.reason != v1alpha1.ReasonVolumesCannotGrow || !strings.Contains(got.message, "StorageClass fixed") ||

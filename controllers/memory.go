@@ -4,10 +4,14 @@ package controllers
 
 import (
 	"context"
+	"fmt"
+	"net"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	bus "github.com/unibus/unibus/api/client"
 	"github.com/unibus/unibus/internal/jsadmin"
+	"github.com/unibus/unibus/internal/manifests"
 	"github.com/unibus/unibus/internal/steering"
 )
 
@@ -16,14 +20,18 @@ type memory struct {
 	uid types.UID
 	// applied tells, by object, what was applied and what the object was then; see applyObjects.
 	applied map[string]string
-	// refused are the claims that could not grow, by UID.
-	refused map[types.UID]refused
+	// refused is what was asked for in vain, by the UID of a claim or the name of a history class.
+	refused map[string]refused
 	quiet   steering.Quiet
 	// control and admin are connections, made with the credentials that secret tells apart.
 	secret  string
 	control *steering.Control
 	access  steering.Access
 	admin   *jsadmin.Admin
+	// api is the HTTP API, apis are the addresses of nodes that have it, and dial reaches them.
+	api  *bus.API
+	apis []string
+	dial steering.Dial
 }
 
 // enter has connections made with credentials, new ones only when those are others than before.
@@ -38,7 +46,11 @@ func (m *memory) enter(a *credentials, dial steering.Dial) error {
 	m.hangUp()
 	m.secret, m.control = a.fingerprint(), steering.NewControl(control, dial)
 	m.access = steering.Access{Key: a.operator, TLS: clients, Dial: dial}
-	return nil
+	if m.dial = dial; dial == nil {
+		m.dial = new(net.Dialer).DialContext
+	}
+	m.api, err = bus.NewAPI(bus.Options{API: fmt.Sprintf("https://%s:%d", a.service, manifests.APIPort()), Key: a.operator, CAs: clients.RootCAs, Dial: m.dialAPI})
+	return err
 }
 
 // administer returns an Admin that knows how nodes are reached.
@@ -61,7 +73,10 @@ func (m *memory) hangUp() {
 	if m.admin != nil {
 		m.admin.Close()
 	}
-	m.control, m.admin = nil, nil
+	if m.api != nil {
+		m.api.Close()
+	}
+	m.control, m.admin, m.api = nil, nil, nil
 }
 
 func (m *memory) close() {

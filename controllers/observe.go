@@ -53,6 +53,10 @@ type pass struct {
 	nodes []*v1.NodeStatus
 	steering.JetStream
 
+	// classes are the history classes that the bus has, by name, nil where nobody asked; noClasses is why they can't be read.
+	classes   map[string]v1.Class
+	noClasses error
+
 	credentials *credentials
 	// volume is the size of volumes that nodes may fill.
 	volume resource.Quantity
@@ -210,9 +214,11 @@ func (p *pass) at(place, port int) string {
 // observeJetStream asks the cluster itself, through the nodes that run.
 func (p *pass) observeJetStream(ctx context.Context) {
 	var urls, names []string
+	p.apis = nil
 	for place, n := range p.nodes {
 		if n != nil && n.Phase == v1.NodeRunning && !n.Removed {
 			urls = append(urls, "tls://"+p.at(place, manifests.NATSPort()))
+			p.apis = append(p.apis, p.at(place, manifests.APIPort()))
 		}
 	}
 	if p.record != nil {
@@ -228,6 +234,7 @@ func (p *pass) observeJetStream(ctx context.Context) {
 		return
 	}
 	p.JetStream = steering.Look(ctx, admin)
+	p.observeClasses(ctx)
 }
 
 // endpoint is the URL of a pod's control endpoint, empty while the pod has no address.

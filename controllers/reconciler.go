@@ -91,7 +91,7 @@ func (r *Reconciler) remember(name types.NamespacedName, uid types.UID) *memory 
 		r.memories = map[types.NamespacedName]*memory{}
 	}
 	r.memories[name].close()
-	r.memories[name] = &memory{uid: uid, applied: map[string]string{}, refused: map[types.UID]refused{}}
+	r.memories[name] = &memory{uid: uid, applied: map[string]string{}, refused: map[string]refused{}}
 	return r.memories[name]
 }
 

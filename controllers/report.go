@@ -94,7 +94,7 @@ var eventReasons = map[scaling.Action]string{
 	takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
 	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted",
-	growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
+	noteClasses: "ClassesNoted", putClass: "ClassMade", dropClass: "ClassDeleted", growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
 }
 
 // facts are what a status is computed from.
