@@ -16,8 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -98,6 +100,11 @@ func mustRender(t *testing.T, set ...string) []client.Object {
 	}
 	text, err := helm(t, args...)
 	must(t, err)
+	return mustDecode(t, text)
+}
+
+func mustDecode(t *testing.T, text string) []client.Object {
+	t.Helper()
 	scheme := mustScheme(t)
 	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: true})
 	var all []client.Object
@@ -131,7 +138,7 @@ func one[T client.Object](t *testing.T, all []client.Object, is func(T) bool) T 
 var everything = []string{
 	`image={"repository":"registry.example.com:5000/unibus/unibus-operator","tag":"1.2.3","pullPolicy":"Always"}`,
 	`imagePullSecrets=["one","two"]`, `nodeImage="registry.example.com:5000/unibus/membershipd"`, `watchNamespace="chat"`, `replicas=2`,
-	`logLevel="debug"`, `crds={"install":false}`, `deletionProtection={"enabled":false}`, `resources={"limits":{"memory":"1Gi"}}`,
+	`logLevel="debug"`, `crds={"install":false}`, `metrics={"enabled":false}`, `deletionProtection={"enabled":false}`, `resources={"limits":{"memory":"1Gi"}}`,
 	`nodeSelector={"disk":"fast"}`, `tolerations=[{"key":"a","operator":"Exists"}]`, `affinity={"nodeAffinity":{}}`,
 	`priorityClassName="high"`, `podLabels={"team":"chat"}`, `podAnnotations={"seen":"yes"}`,
 }
@@ -142,15 +149,15 @@ func TestRights(t *testing.T) {
 	mustRead(t, "rbac/role.yaml", &want)
 	var leader rbacv1.Role
 	mustRead(t, "rbac/leader_election.yaml", &leader)
+	const name, elects = "unibus-operator", "unibus-operator-leader-election"
 	wide, narrow := mustRender(t), mustRender(t, everything...)
-	if diff := cmp.Diff(want.Rules, one(t, wide, func(r *rbacv1.ClusterRole) bool { return !strings.HasSuffix(r.Name, ".view") }).Rules); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(want.Rules, one(t, narrow, func(r *rbacv1.Role) bool { return r.Namespace == "chat" }).Rules); diff != "" {
-		t.Error(diff)
-	}
-	for _, all := range [][]client.Object{wide, narrow} {
-		if diff := cmp.Diff(leader.Rules, one(t, all, func(r *rbacv1.Role) bool { return r.Namespace == namespace }).Rules); diff != "" {
+	for _, c := range []struct{ want, got []rbacv1.PolicyRule }{
+		{want.Rules, one(t, wide, func(r *rbacv1.ClusterRole) bool { return r.Name == name }).Rules},
+		{want.Rules, one(t, narrow, func(r *rbacv1.Role) bool { return r.Name == name && r.Namespace == "chat" }).Rules},
+		{leader.Rules, one(t, wide, func(r *rbacv1.Role) bool { return r.Name == elects && r.Namespace == namespace }).Rules},
+		{leader.Rules, one(t, narrow, func(r *rbacv1.Role) bool { return r.Name == elects && r.Namespace == "chat" }).Rules},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -191,9 +198,11 @@ func TestNamespaced(t *testing.T) {
 func TestRestricted(t *testing.T) {
 	judge, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	must(t, err)
+	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 	for _, set := range [][]string{nil, everything} {
-		pod := one[*appsv1.Deployment](t, mustRender(t, set...), nil).Spec.Template
-		for _, r := range judge.EvaluatePod(api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}, &pod.ObjectMeta, &pod.Spec) {
+		all := mustRender(t, set...)
+		pod, test := one[*appsv1.Deployment](t, all, nil).Spec.Template, one[*corev1.Pod](t, all, nil)
+		for _, r := range append(judge.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec), judge.EvaluatePod(restricted, &test.ObjectMeta, &test.Spec)...) {
 			if !r.Allowed {
 				t.Errorf("%s: %s", r.ForbiddenReason, r.ForbiddenDetail)
 			}
@@ -207,8 +216,8 @@ func TestLabels(t *testing.T) {
 		d := one[*appsv1.Deployment](t, mustRender(t, set...), nil)
 		var said []string
 		for _, arg := range d.Spec.Template.Spec.Containers[0].Args {
-			if labels, ok := strings.CutPrefix(arg, "--operator-labels="); ok {
-				said = strings.Split(labels, ",")
+			if told, ok := strings.CutPrefix(arg, "--operator-labels="); ok {
+				said = strings.Split(told, ",")
 			}
 		}
 		var want []string
@@ -221,6 +230,10 @@ func TestLabels(t *testing.T) {
 		slices.Sort(want)
 		if slices.Sort(said); !slices.Equal(said, want) {
 			t.Errorf("the operator is told the labels %v, its pods are chosen by %v", said, want)
+		}
+		test := one[*corev1.Pod](t, mustRender(t, set...), nil)
+		if labels.SelectorFromSet(d.Spec.Selector.MatchLabels).Matches(labels.Set(test.Labels)) {
+			t.Errorf("the pod of helm test, with the labels %v, is taken for the operator", test.Labels)
 		}
 	}
 	// Labels of the user's never replace those.

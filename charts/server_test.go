@@ -50,6 +50,9 @@ func TestServer(t *testing.T) {
 	}
 	run("install", release, chart, "--create-namespace")
 	for _, o := range mustRender(t) {
+		if o.GetAnnotations()["helm.sh/hook"] != "" {
+			continue // made when it is asked for
+		}
 		must(t, api.Get(t.Context(), client.ObjectKeyFromObject(o), o))
 	}
 	var all []*unstructured.Unstructured
@@ -79,6 +82,42 @@ func TestServer(t *testing.T) {
 	run("uninstall", release)
 	must(t, api.Get(t.Context(), client.ObjectKeyFromObject(kept), kept))
 	run("install", release, chart)
+}
+
+// TestAlone: a release that would look after clusters which another looks after is refused, with what there is to do. One with clusters of
+// its own is not.
+func TestAlone(t *testing.T) {
+	_, kubeconfig := mustServe(t)
+	run := func(command, name, in string, set ...string) error {
+		args := []string{command, name, "--kubeconfig", kubeconfig, "--namespace", in}
+		if command == "install" {
+			args = append(args, chart, "--create-namespace")
+		}
+		for _, s := range set {
+			args = append(args, "--set", s)
+		}
+		_, err := helm(t, args...)
+		return err
+	}
+	expectRefused := func(says string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	const definitionStays = "crds.install=false"
+	must(t, run("install", "ops", "one"))
+	all := "release ops in namespace one looks after the clusters of all namespaces already"
+	expectRefused(all, run("install", "ops", "two", definitionStays))
+	expectRefused(all, run("install", "ops", "two", definitionStays, "watchNamespace=two"))
+	must(t, run("uninstall", "ops", "one"))
+
+	expectRefused("the definition of UnibusCluster is that of release ops in namespace one", run("install", "ops", "two", "watchNamespace=two"))
+	must(t, run("install", "ops", "two", definitionStays, "watchNamespace=two"))
+	must(t, run("install", "ops", "three", definitionStays, "watchNamespace=three"))
+	expectRefused("release ops in namespace two looks after the clusters of namespace two already",
+		run("install", "other", "four", definitionStays, "watchNamespace=two"))
+	expectRefused("and this one would look after all", run("install", "ops", "one"))
 }
 
 // expectDeletion deletes a cluster, which takes two tries if it is protected. A policy takes effect a moment after it is made.

@@ -5,7 +5,7 @@ package controllers
 // What the operator may do, generated into config/rbac. Tests run it with no more than this.
 //
 //go:generate go tool -modfile=../go.tools.mod controller-gen rbac:roleName=unibus-operator paths=. output:rbac:artifacts:config=../config/rbac
-//go:generate cp ../config/rbac/role.yaml ../config/rbac/leader_election.yaml ../charts/unibus-operator/files/
+//go:generate cp ../config/rbac/role.yaml ../config/rbac/leader_election.yaml ../config/rbac/view_role.yaml ../config/policy/deletion.yaml ../charts/unibus-operator/files/
 //
 // +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters/status,verbs=patch

@@ -4,6 +4,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -40,9 +42,16 @@ const (
 type settings struct {
 	namespace, operatorNamespace, repository string
 	labels                                   map[string]string
-	leaderElection                           bool
+	leaderElection, check                    bool
 	probes, metrics, level                   string
 }
+
+// lease is held by the operator that works.
+const lease = "unibus-operator.unibus.dev"
+
+// leases is the namespace of the lease: with clusters of one namespace theirs, so that whoever else is installed for it waits, wherever
+// that one runs.
+func (s settings) leases() string { return cmp.Or(s.namespace, s.operatorNamespace) }
 
 func parse(args []string, out io.Writer) (s settings, err error) {
 	f := pflag.NewFlagSet("unibus-operator", pflag.ContinueOnError)
@@ -54,8 +63,9 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	f.StringVar(&s.repository, "node-image", "unibus/membershipd", "image of nodes without its tag, which is the version")
 	f.BoolVar(&s.leaderElection, "leader-election", true, "work only while no other operator does")
 	f.StringVar(&s.probes, "probe-address", ":8081", "where /healthz and /readyz are served; 0 for nowhere")
-	f.StringVar(&s.metrics, "metrics-address", "0", "where metrics are served; 0 for nowhere")
+	f.StringVar(&s.metrics, "metrics-address", "0", "where /metrics is served over HTTPS, to whom the API server knows and lets get it; 0 for nowhere")
 	f.StringVar(&s.level, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	f.BoolVar(&s.check, "check", false, "say whether an operator of that namespace is at work and has what it needs, and end")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
@@ -87,7 +97,11 @@ func Main(args []string, stderr io.Writer) int {
 	log.SetLogger(logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, s); err != nil {
+	do := run
+	if s.check {
+		do = check
+	}
+	if err := do(ctx, s); err != nil {
 		fmt.Fprintln(stderr, "unibus-operator:", err)
 		return ExitFailed
 	}
@@ -106,8 +120,8 @@ func run(ctx context.Context, s settings) error {
 	}
 	options := manager.Options{
 		Scheme: scheme, Cache: controllers.CacheOptions(), HealthProbeBindAddress: s.probes,
-		Metrics:        metricsserver.Options{BindAddress: s.metrics, SecureServing: true},
-		LeaderElection: s.leaderElection, LeaderElectionID: "unibus-operator.unibus.dev", LeaderElectionNamespace: s.operatorNamespace,
+		Metrics:        metricsserver.Options{BindAddress: s.metrics, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization},
+		LeaderElection: s.leaderElection, LeaderElectionID: lease, LeaderElectionNamespace: s.leases(),
 		// The process ends right after the manager: nobody acts once the lead is given up.
 		LeaderElectionReleaseOnCancel: true,
 	}
