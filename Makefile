@@ -177,9 +177,32 @@ test-devcluster-short: devcluster-build ## The part of test-devcluster that CI r
 	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
 
 .PHONY: e2e-short
-e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 under load with a node killed (OWN=NAME; needs root)
+e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 -> 3 under load with a node killed (OWN=NAME; needs root)
 	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH)
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
+
+# The Kubernetes of the demo: one of devcluster's, which is brought up, or that of kubectl's current context. All is built as images are, once.
+PLACE := $(filter-out current,$(or $(CLUSTER),demo))
+DEMO  := CGO_ENABLED=0 $(GO) run -trimpath -buildvcs=false ./hack/demo -devcluster '$(PLACE)'
+
+.PHONY: demo
+demo: bin/demo/unibus $(if $(PLACE),demo-place) ## Show a bus on Kubernetes that grows from one node to three (needs root; CLUSTER=current IMAGES=registry/prefix: in kubectl's context)
+	@$(DEMO) -images '$(or $(IMAGES),$(if $(PLACE),unibus))' -version $(VERSION)
+
+.PHONY: bin/demo/unibus
+bin/demo/unibus:
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/unibus
+
+.PHONY: demo-place
+demo-place: devcluster-build
+	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH)
+	bin/devcluster --name $(PLACE) up --nodes 3 --install > /dev/null
+	@for name in $(PROGRAMS); do bin/devcluster --name $(PLACE) load bin/images/$$name.tar; done
+
+.PHONY: demo-down
+demo-down: bin/devcluster ## Remove what make demo has made (CLUSTER=current: from kubectl's context)
+	@$(if $(PLACE),bin/devcluster --name $(PLACE) down,$(DEMO) -down)
+	rm -rf bin/demo
 
 .PHONY: envtest-assets
 envtest-assets: bin/devcluster ## Print the setting by which envtest finds etcd, kube-apiserver and kubectl
