@@ -74,13 +74,11 @@ func class(h v1alpha1.HistoryClass) v1.Class {
 	return c
 }
 
-// tendClasses returns the step by which the bus gets the spec's history classes, in place of none.
+// tendClasses returns the step by which the bus gets the spec's history classes, in place of none. What fails holds nothing else up: it may be
+// that nodes have to be rolled before it works, or volumes to grow.
 func (p *pass) tendClasses(step scaling.Step) scaling.Step {
-	if step.Action != scaling.Done || p.classes == nil {
+	if step.Action != scaling.Done || p.classes == nil || p.noClasses != nil {
 		return step
-	}
-	if p.noClasses != nil {
-		return scaling.Step{Action: scaling.Wait, Reason: fmt.Sprintf("the history classes can't be read: %v", p.noClasses)}
 	}
 	if p.classNote() != p.identity.Annotations[annotationClasses] {
 		return scaling.Step{Action: noteClasses, Reason: "the spec's history classes are written down before they are made"}
@@ -140,7 +138,7 @@ func (p *pass) tend(ctx context.Context) error {
 		}
 	}
 	delete(p.refused, name)
-	if errors.Is(err, bus.ErrInUse) || errors.Is(err, bus.ErrLimit) || errors.Is(err, bus.ErrInvalid) {
+	if err != nil {
 		p.refused[name] = refused{want, time.Now(), err}
 	}
 	return err
@@ -148,16 +146,22 @@ func (p *pass) tend(ctx context.Context) error {
 
 // misfit says which history class the bus did not take, nil when it took all.
 func (f facts) misfit() *verdict {
+	if f.noClasses != nil {
+		return &verdict{false, v1alpha1.ReasonRepairing, fmt.Sprintf("the history classes can't be read, as nodes of an older version don't let the operator: %v", f.noClasses)}
+	}
 	for _, h := range f.c.Spec.JetStream.HistoryClasses {
 		c := class(h)
 		if f.classes == nil || f.classes[c.Name] == c || !f.isRefused(c.Name, fmt.Sprint(c), forever) {
 			continue
 		}
-		err := f.refused[c.Name].why
-		if errors.Is(err, bus.ErrLimit) {
+		switch err := f.refused[c.Name].why; {
+		case errors.Is(err, bus.ErrLimit):
 			return &verdict{false, v1alpha1.ReasonHistoryDoesNotFit, fmt.Sprintf("The history class %s of %s does not fit: %v", c.Name, h.MaxSize.String(), err)}
+		case errors.Is(err, bus.ErrInvalid):
+			return &verdict{false, v1alpha1.ReasonInvalidSpec, fmt.Sprintf("spec.jetStream.historyClasses: the class %s is not taken: %v", c.Name, err)}
+		default:
+			return &verdict{false, v1alpha1.ReasonRepairing, fmt.Sprintf("the history class %s is not made: %v", c.Name, err)}
 		}
-		return &verdict{false, v1alpha1.ReasonInvalidSpec, fmt.Sprintf("spec.jetStream.historyClasses: the class %s is not taken: %v", c.Name, err)}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,11 +46,12 @@ func TestTendClasses(t *testing.T) {
 		"taken out":       {[]v1.Class{chat, {Name: "old"}}, "chat,old", func(*pass) {}, dropClass},
 		"gone":            {[]v1.Class{chat}, "chat,old", func(*pass) {}, noteClasses},
 		"nobody asked":    {nil, "", func(p *pass) { p.classes = nil }, scaling.Done},
-		"not told":        {nil, "", func(p *pass) { p.noClasses = errors.New("no") }, scaling.Wait},
+		"not told":        {nil, "", func(p *pass) { p.noClasses = errors.New("no") }, scaling.Done},
 		"in a step":       {nil, "", func(p *pass) { p.step.Action = scaling.SendOrder }, scaling.SendOrder},
 		"does not fit":    {nil, "chat", func(p *pass) { p.refused["chat"] = refused{fmt.Sprint(chat), time.Now(), buspkg.ErrLimit} }, scaling.Done},
 		"did not fit":     {nil, "chat", func(p *pass) { p.refused["chat"] = refused{fmt.Sprint(other), time.Now(), buspkg.ErrLimit} }, putClass},
 		"may fit now":     {nil, "chat", func(p *pass) { p.refused["chat"] = refused{fmt.Sprint(chat), time.Time{}, buspkg.ErrLimit} }, putClass},
+		"fails":           {nil, "chat", func(p *pass) { p.refused["chat"] = refused{fmt.Sprint(chat), time.Now(), buspkg.ErrUnavailable} }, scaling.Done},
 		"in use":          {[]v1.Class{chat, {Name: "old"}}, "chat,old", func(p *pass) { p.refused["old"] = refused{"", time.Now(), buspkg.ErrInUse} }, scaling.Done},
 		"may be free now": {[]v1.Class{chat, {Name: "old"}}, "chat,old", func(p *pass) { p.refused["old"] = refused{} }, dropClass},
 	} {
@@ -65,8 +67,13 @@ func TestTendClasses(t *testing.T) {
 		if p.step.Action != c.want {
 			t.Errorf("%s: %s, want %s", name, p.step.Action, c.want)
 		}
-		if got, misfit := p.facts(nil).stalled().reason, name == "does not fit"; (got == v1alpha1.ReasonHistoryDoesNotFit) != misfit {
+		f := p.facts(nil)
+		if got, misfit := f.stalled().reason, name == "does not fit"; (got == v1alpha1.ReasonHistoryDoesNotFit) != misfit {
 			t.Errorf("%s: Stalled is %s", name, got)
+		}
+		if got, ok := f.ready(&v1alpha1.UnibusClusterStatus{ReadyReplicas: 1}).ok, c.want == scaling.Done && !slices.Contains([]string{"does not fit", "fails", "not told"}, name) ||
+			c.want == dropClass; got != ok {
+			t.Errorf("%s: Ready is %v", name, got)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func (f facts) stalled() verdict {
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
-	case f.misfit() != nil:
+	case f.misfit() != nil && f.misfit().reason != v1alpha1.ReasonRepairing:
 		return yes(f.misfit().reason, "%s", f.misfit().message)
 	case f.cannotGrow() != nil:
 		return yes(v1alpha1.ReasonVolumesCannotGrow, "%s", f.cannotGrow().message)
