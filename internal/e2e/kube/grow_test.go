@@ -19,14 +19,12 @@ import (
 func TestGrowVolume(t *testing.T) {
 	l := mustLab(t)
 	l.step("the operator is installed", l.install)
-	l.step("three nodes are ready", func() {
+	l.step("three nodes are ready, and a writer writes", func() {
 		l.run("kubectl apply -n bus -f " + filepath.Join(crdtest.Root(), "config", "samples", "one.yaml"))
 		l.awaitReady(1)
+		l.enter()
 		l.run("kubectl scale -n bus ubc/demo --replicas 3")
 		l.awaitReady(3)
-	})
-	l.step("a writer writes", func() {
-		l.enter()
 		l.awaitWrites()
 	})
 	var before, after appsv1.StatefulSet
