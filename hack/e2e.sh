@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=$1 version=$2 tests=$3
 
-if ! go test -list "$tests" ./internal/e2e/kube | grep -q '^Test'; then
+if ! go test -list "$tests" ./internal/e2e/kube | grep '^Test' >/dev/null; then
   echo "internal/e2e/kube has no test whose name matches $tests" >&2
   exit 1
 fi
