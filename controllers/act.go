@@ -135,7 +135,7 @@ func (p *pass) lookAgain(ctx context.Context) error {
 	if now := again.decide(); now.Action != p.step.Action || now.Name != p.step.Name {
 		return fmt.Errorf("%s is not removed now: %s", p.step.Name, now.Reason)
 	}
-	again.step, again.rollout = p.step, p.rollout
+	again.step, again.rollout, again.cas, again.again = p.step, p.rollout, p.cas, p.again
 	*p = *again
 	return nil
 }

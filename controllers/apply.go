@@ -54,7 +54,7 @@ func (p *pass) findCertManager(context.Context) error {
 func (p *pass) inputs() (manifests.Inputs, error) {
 	in := manifests.Inputs{
 		Image: image(p.c.Spec, p.Options), OperatorNamespace: p.Namespace, OperatorLabels: p.Labels,
-		RouteCA: manifests.Authority{Generations: []int64{1}, Issuing: 1}, ClientCA: manifests.Authority{Generations: []int64{1}, Issuing: 1},
+		RouteCA: p.cas[0].generations, ClientCA: p.cas[1].generations,
 		MaxUnavailable: p.maxUnavailable(), Volume: p.smallest(),
 	}
 	p.volume = in.Volume

@@ -145,6 +145,8 @@ func (f facts) progressing() verdict {
 		return verdict{!f.stopped.stalled, f.stopped.reason, f.stopped.message}
 	case f.atRest() && f.growing() != "":
 		return yes(v1alpha1.ReasonGrowingVolumes, "%s", f.growing())
+	case f.atRest() && f.rotating() != "":
+		return yes(v1alpha1.ReasonRotating, "%s", f.rotating())
 	case f.atRest():
 		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
 	case !f.founded():
@@ -239,25 +241,6 @@ func (f facts) formed() verdict {
 		return yes(v1alpha1.ReasonFormed, "The cluster was founded with id %s.", f.c.Status.ClusterID)
 	}
 	return no(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
-}
-
-func (f facts) certificatesReady() verdict {
-	if f.stopped != nil {
-		switch f.stopped.reason {
-		case v1alpha1.ReasonCertManagerMissing, v1alpha1.ReasonCertificatePending, v1alpha1.ReasonCertificateFailed, v1alpha1.ReasonIssuerWithoutCA:
-			return no(f.stopped.reason, "%s", f.stopped.message)
-		}
-	}
-	all := f.certificates()
-	for _, c := range all {
-		if f.now.After(c.NotAfter.Time) {
-			return no(v1alpha1.ReasonCertificateExpired, "The time of the %s certificate ended at %s.", c.Name, c.NotAfter.UTC().Format("2006-01-02 15:04:05Z"))
-		}
-	}
-	if len(all) < 3 {
-		return no(v1alpha1.ReasonCertificatePending, "Not all certificates are issued yet.")
-	}
-	return yes(v1alpha1.ReasonCertificatesValid, "All certificates are issued, valid and in use.")
 }
 
 func (f facts) inSync() verdict {

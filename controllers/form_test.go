@@ -95,8 +95,12 @@ func (l *lab) mustSay(place, from, count int) int {
 		_, _, err = api.PutMember(ctx, room, c.User(), v1.RoleAdmin, "")
 		must(l.t, err)
 	}
-	r, in, err := c.Join(ctx, room, buspkg.StartNow())
-	must(l.t, err)
+	var r *buspkg.Room
+	var in *buspkg.Subscription
+	natstest.Within(l.t, limit, "the room, at whichever node answers", func() bool {
+		r, in, err = c.Join(ctx, room, buspkg.StartNow())
+		return err == nil
+	})
 	defer in.Close()
 	for n := from; n < from+count; n++ {
 		_, err := r.Publish(ctx, buspkg.Message{Data: fmt.Append(nil, n)})

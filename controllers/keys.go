@@ -62,7 +62,7 @@ func (p *pass) makeKeys(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make the Secret %s: %w", name, err)
 		}
-		if p.secrets[name], err = p.createSecret(ctx, name, data); err != nil {
+		if p.secrets[name], err = p.createSecret(ctx, name, data, nil); err != nil {
 			return err
 		}
 	}
@@ -104,9 +104,15 @@ func newAdmin() (map[string][]byte, error) {
 func publicKey(s *corev1.Secret, key string) (string, error) {
 	pair, err := nkeys.FromSeed(s.Data[key])
 	if err != nil {
-		return "", fmt.Errorf("the Secret %s has no %s that is a seed: %w", s.Name, key, err)
+		return "", damaged(s.Name, key, err)
 	}
 	return pair.PublicKey()
+}
+
+// damaged is returned for a Secret that was made once and does not hold what it held.
+func damaged(secret, key string, err error) *obstacle {
+	return &obstacle{reason: v1alpha1.ReasonSecretLost, stalled: true,
+		message: fmt.Sprintf("The Secret %s has no %s that is a seed (%v), and nodes run with what it held. Restore it from a backup.", secret, key, err)}
 }
 
 // owns says whether a Secret is the cluster's: it controls it, or nobody does and the labels are right, as of one that was restored from a backup.
@@ -127,19 +133,20 @@ func (p *pass) meta(name string) metav1.ObjectMeta {
 	return m
 }
 
-func (p *pass) createSecret(ctx context.Context, name string, data map[string][]byte) (*corev1.Secret, error) {
+func (p *pass) createSecret(ctx context.Context, name string, data map[string][]byte, notes map[string]string) (*corev1.Secret, error) {
 	s := &corev1.Secret{ObjectMeta: p.meta(name), Data: data}
+	s.Annotations = notes
 	if err := p.Client.Create(ctx, s, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
 		return nil, refusal("Secret", name, err)
 	}
 	return s, nil
 }
 
-// writeSecret has a Secret hold these values beside others, and writes only when it does not yet.
-func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]byte) error {
+// writeSecret has a Secret hold these values and annotations beside others, and writes only when it does not yet.
+func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]byte, notes map[string]string) error {
 	now := p.secrets[name]
 	if now == nil {
-		s, err := p.createSecret(ctx, name, data)
+		s, err := p.createSecret(ctx, name, data, notes)
 		p.secrets[name] = s
 		return err
 	}
@@ -150,8 +157,12 @@ func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]b
 	if next.Data == nil {
 		next.Data = map[string][]byte{}
 	}
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
 	maps.Copy(next.Data, data)
-	if maps.EqualFunc(now.Data, next.Data, bytes.Equal) {
+	maps.Copy(next.Annotations, notes)
+	if maps.EqualFunc(now.Data, next.Data, bytes.Equal) && maps.Equal(now.Annotations, next.Annotations) {
 		return nil
 	}
 	if err := p.Client.Update(ctx, next, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {

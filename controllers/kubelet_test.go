@@ -38,6 +38,7 @@ type kubelet struct {
 	dir         string
 	membershipd string
 	ports       [v1alpha1.MaxReplicas]map[int]int
+	lags        [v1alpha1.MaxReplicas]atomic.Bool // places where what running pods mount stays as it is
 
 	mu    sync.Mutex
 	seen  map[types.UID]bool
@@ -173,7 +174,7 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 			_ = k.api.Delete(ctx, now, client.GracePeriodSeconds(0), client.Preconditions{UID: &now.UID}) // the next turn sees it
 			return
 		}
-		if turn%10 == 0 && k.mount(ctx, now) != nil {
+		if turn%10 == 0 && (node == nil || !k.lags[place].Load()) && k.mount(ctx, now) != nil {
 			continue // something to be mounted is not there yet
 		}
 		if strings.HasSuffix(now.Spec.Containers[0].Image, brokenTag) {

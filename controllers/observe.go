@@ -60,6 +60,9 @@ type pass struct {
 	credentials *credentials
 	// volume is the size of volumes that nodes may fill.
 	volume resource.Quantity
+	// cas are the CA of routes and that of clients. Again is when there may be more to do for them, 0 for no time.
+	cas   []*authority
+	again time.Duration
 	// rollout is nil before there is a StatefulSet.
 	rollout *rollout
 	step    scaling.Step
@@ -75,10 +78,12 @@ func (p *pass) observe(ctx context.Context) error {
 		return err
 	}
 	p.place()
-	switch a, err := credentialsFrom(p.c, p.secrets[p.c.KeysSecretName()], p.secrets[p.c.OperatorCertificateName()], p.secrets[p.c.ClientCertificateName()]); {
+	p.cas = p.authorities()
+	switch a, err := credentialsFrom(p.c, p.secrets[p.c.KeysSecretName()], p.cas[0], p.cas[1], p.began); {
 	case errors.Is(err, errIncomplete):
 		p.NoLeader = err
 	case err != nil:
+		p.NoLeader = err
 		return err
 	default:
 		if err := p.enter(a, p.Dial); err != nil {
@@ -105,7 +110,7 @@ func (p *pass) observeObjects(ctx context.Context) error {
 	}
 	p.secrets = map[string]*corev1.Secret{}
 	for _, name := range []string{c.KeysSecretName(), c.RouteSecretName(), c.AdminSecretName(), c.RouteCertificateName(), c.ClientCertificateName(),
-		c.OperatorCertificateName(), c.RouteTLSName(), c.ClientTLSName()} {
+		c.OperatorCertificateName(), c.OperatorTLSName(), c.RouteTLSName(), c.ClientTLSName()} {
 		s := new(corev1.Secret)
 		if found, err := p.get(ctx, name, s); err != nil {
 			return err

@@ -28,7 +28,11 @@ type Options struct {
 	Dial steering.Dial
 	// Rest is how long after a pass that found nothing to do the next one is, unless something happens. Default: one minute.
 	Rest time.Duration
+	// Grace is how long clients are told a CA before nodes have certificates of it, and the one before it after that. Default: one hour.
+	Grace time.Duration
 }
+
+const defaultGrace = time.Hour
 
 // Reconciler brings clusters to what is wished. One cluster is worked on by one goroutine at a time.
 type Reconciler struct {

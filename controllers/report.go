@@ -58,13 +58,17 @@ func (p *pass) report(ctx context.Context, err error) (reconcile.Result, error) 
 
 // pause is how long nothing is to be looked at.
 func (p *pass) pause(stopped *obstacle) time.Duration {
+	until := min(max(earliest, p.seen.Quiet/4), latest)
 	switch {
 	case p.acted || p.set == nil && stopped == nil && !p.c.Spec.Pause:
 		return soon
 	case p.step.Action == scaling.Done && p.facts(stopped).growing() == "": // nobody tells when a volume has grown
-		return p.rest()
+		until = p.rest()
 	}
-	return min(max(earliest, p.seen.Quiet/4), latest)
+	if p.again > 0 {
+		return min(until, p.again)
+	}
+	return until
 }
 
 // rest is how long a pass that found nothing to do is good for.

@@ -143,26 +143,12 @@ func settled(r *scaling.Record) bool {
 	return true
 }
 
-// certificates are those that pods mount, and the operator's own.
-func (f facts) certificates() (out []v1alpha1.CertificateStatus) {
-	for _, c := range []struct{ name, secret string }{
-		{"client", f.c.ClientTLSName()}, {"operator", f.c.OperatorCertificateName()}, {"route", f.c.RouteTLSName()},
-	} {
-		if s := f.secrets[c.secret]; s != nil {
-			if cert := leaf(s.Data[corev1.TLSCertKey]); cert != nil {
-				end := metav1.NewTime(cert.NotAfter)
-				out = append(out, v1alpha1.CertificateStatus{Name: c.name, NotAfter: &end, Generation: 1, Phase: "Stable"})
-			}
-		}
-	}
-	return out
-}
-
 // plan is the step that is next, as far as it is known, and what waits for consent.
 func (f facts) plan() (steps []v1alpha1.PlannedStep) {
 	if !f.acted && f.next.Action != "" && f.next.Action != scaling.Done {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason})
 	}
+	steps = append(steps, f.rotationPlan()...)
 	if f.consentNeeded() {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(applyTemplate), Why: f.otherwise(), NeedsConsent: true})
 	}

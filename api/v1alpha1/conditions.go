@@ -29,7 +29,8 @@ const (
 	AnnotationLost = "unibus.dev/lost"
 	// AnnotationApprove holds the words that a Stalled condition asks for, and approves what it says, once.
 	AnnotationApprove = "unibus.dev/approve"
-	// AnnotationRotate asks for new secrets when its value changes: route-ca, client-ca, route-password or keys, then "/" and any text.
+	// AnnotationRotate asks for a new CA when its value changes: route-ca or client-ca, then "/" and any text. The words route-password and keys are
+	// for what is not rotated yet.
 	AnnotationRotate = "unibus.dev/rotate"
 	// AnnotationRestart has all nodes restarted, one at a time, when its value changes.
 	AnnotationRestart = "unibus.dev/restart"

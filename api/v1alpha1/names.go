@@ -93,6 +93,10 @@ func (c *UnibusCluster) ClientCertificateName() string { return c.child("client-
 // OperatorCertificateName is the name of the operator's own Certificate for the control endpoint, and of its Secret. No pod mounts it.
 func (c *UnibusCluster) OperatorCertificateName() string { return c.child("operator-issued") }
 
+// OperatorTLSName is the name of the Secret with the operator's own certificate that it uses, which nodes take. The operator writes it; no pod
+// mounts it.
+func (c *UnibusCluster) OperatorTLSName() string { return c.child("operator-tls") }
+
 // DisruptionBudgetName is the name of the PodDisruptionBudget.
 func (c *UnibusCluster) DisruptionBudgetName() string { return c.child("node") }
 

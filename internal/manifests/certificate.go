@@ -38,7 +38,7 @@ func issuers(c *v1alpha1.UnibusCluster, in Inputs) (out []Object) {
 	out = append(out, issuer(c, c.SelfSignedName(), node).
 		WithSpec(applycertmanagerv1.IssuerSpec().WithSelfSigned(applycertmanagerv1.SelfSignedIssuer())))
 	add := func(ref *v1alpha1.IssuerReference, ca Authority, name func(int64) string, component string) {
-		for _, generation := range ca.Generations {
+		for _, generation := range ca {
 			if ref == nil {
 				out = append(out, issuer(c, name(generation), component).
 					WithSpec(applycertmanagerv1.IssuerSpec().WithCA(applycertmanagerv1.CAIssuer().WithSecretName(name(generation)))))
@@ -61,11 +61,11 @@ func certificates(c *v1alpha1.UnibusCluster, in Inputs) (out []Object) {
 	routeIssuer, clientIssuer := reference(tls.Route.IssuerRef), reference(tls.Client.IssuerRef)
 	if tls.Route.IssuerRef == nil {
 		out = append(out, authorities(c, in.RouteCA, tls.Route.CertificatesSpec, c.RouteCAName, routeCA)...)
-		routeIssuer = applycmmetav1.IssuerReference().WithName(c.RouteCAName(in.RouteCA.Issuing)).WithKind(issuerKind)
+		routeIssuer = applycmmetav1.IssuerReference().WithName(c.RouteCAName(in.RouteCA.Issuing())).WithKind(issuerKind)
 	}
 	if tls.Client.IssuerRef == nil {
 		out = append(out, authorities(c, in.ClientCA, tls.Client.CertificatesSpec, c.ClientCAIssuerName, clientCA)...)
-		clientIssuer = applycmmetav1.IssuerReference().WithName(c.ClientCAIssuerName(in.ClientCA.Issuing)).WithKind(issuerKind)
+		clientIssuer = applycmmetav1.IssuerReference().WithName(c.ClientCAIssuerName(in.ClientCA.Issuing())).WithKind(issuerKind)
 	}
 	nodes := leaf(c, c.RouteCertificateName(), route, tls.Route.CertificatesSpec, certmanagerv1.UsageServerAuth, certmanagerv1.UsageClientAuth).
 		WithIssuerRef(routeIssuer).
@@ -98,7 +98,7 @@ func authorities(c *v1alpha1.UnibusCluster, ca Authority, spec v1alpha1.Certific
 	if spec.CADuration != nil {
 		duration = *spec.CADuration
 	}
-	for _, generation := range ca.Generations {
+	for _, generation := range ca {
 		out = append(out, certificate(c, component, applycertmanagerv1.CertificateSpec().
 			WithSecretName(name(generation)).
 			WithIsCA(true).
@@ -111,6 +111,11 @@ func authorities(c *v1alpha1.UnibusCluster, ca Authority, spec v1alpha1.Certific
 			WithIssuerRef(applycmmetav1.IssuerReference().WithName(c.SelfSignedName()).WithKind(issuerKind))))
 	}
 	return out
+}
+
+// Generation returns the objects of a generation of a CA that has this name, by kind and name: what is to be deleted when nobody trusts it any more.
+func Generation(c *v1alpha1.UnibusCluster, name string) []Object {
+	return []Object{applycertmanagerv1.Issuer(name, c.Namespace), applycertmanagerv1.Certificate(name, c.Namespace)}
 }
 
 // leaf is a certificate that is no CA, for the given uses, in a Secret of the given name.

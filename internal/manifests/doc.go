@@ -45,13 +45,11 @@ type Inputs struct {
 	Monitoring bool
 }
 
-// Authority is a CA that is replaced by generations, each a Certificate and an Issuer of its own.
-type Authority struct {
-	// Generations are those that exist, from 1 on, the oldest first.
-	Generations []int64
-	// Issuing is the one that issues certificates.
-	Issuing int64
-}
+// Authority are the generations of a CA that exist, the oldest first, each a Certificate and an Issuer of its own. The last one issues.
+type Authority []int64
+
+// Issuing is the generation that issues certificates.
+func (a Authority) Issuing() int64 { return a[len(a)-1] }
 
 // Object is the configuration of one object, for server-side apply.
 type Object interface {
@@ -111,7 +109,7 @@ func Unwanted(c *v1alpha1.UnibusCluster, in Inputs) []Object {
 
 func (in Inputs) check(c *v1alpha1.UnibusCluster) error {
 	own := func(ref *v1alpha1.IssuerReference, ca Authority) bool {
-		return ref != nil || ca.Issuing > 0 && len(ca.Generations) > 0
+		return ref != nil || len(ca) > 0
 	}
 	for what, ok := range map[string]bool{
 		"image":                        in.Image != "",

@@ -33,8 +33,8 @@ func inputs() manifests.Inputs {
 	return manifests.Inputs{
 		Image: "registry.example.com/unibus/membershipd:1.0.0", Size: 1, MaxUnavailable: 1, Monitoring: true,
 		OperatorKey: "UD" + strings.Repeat("A", 54), OrderKey: "OD" + strings.Repeat("A", 54), Admin: "UC" + strings.Repeat("B", 54),
-		RouteCA:           manifests.Authority{Generations: []int64{1}, Issuing: 1},
-		ClientCA:          manifests.Authority{Generations: []int64{1}, Issuing: 1},
+		RouteCA:           manifests.Authority{1},
+		ClientCA:          manifests.Authority{1},
 		OperatorNamespace: "unibus-system", OperatorLabels: map[string]string{"app.kubernetes.io/name": "unibus-operator"},
 	}
 }
@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 	longest := sample(t, "one")
 	longest.Name, longest.Namespace = strings.Repeat("n", v1alpha1.MaxNameLength), strings.Repeat("s", 63)
 	rotating := inputs()
-	rotating.RouteCA, rotating.Size, rotating.MaxUnavailable = manifests.Authority{Generations: []int64{3, 4}, Issuing: 3}, 3, 0
+	rotating.RouteCA, rotating.Size, rotating.MaxUnavailable = manifests.Authority{3, 4}, 3, 0
 	rotating.Addresses = []string{"198.51.100.20", "bus.example.com", "lb.example.net"}
 	off := sample(t, "one")
 	no := false
@@ -208,7 +208,7 @@ func TestInputs(t *testing.T) {
 		"image": func(in *manifests.Inputs) { in.Image = "" },
 		"order": func(in *manifests.Inputs) { in.OrderKey = "" },
 		"admin": func(in *manifests.Inputs) { in.Admin = "" },
-		"CA":    func(in *manifests.Inputs) { in.RouteCA.Issuing = 0 },
+		"CA":    func(in *manifests.Inputs) { in.RouteCA = nil },
 		"size":  func(in *manifests.Inputs) { in.Size = 6 },
 	} {
 		in := inputs()

@@ -168,7 +168,7 @@ func names(t *testing.T, c *v1alpha1.UnibusCluster) map[string]bool {
 			all["Secret/"+*o.GetName()] = true
 		}
 	}
-	for _, s := range []string{c.AdminSecretName(), c.KeysSecretName(), c.RouteSecretName(), c.RouteTLSName(), c.ClientTLSName()} {
+	for _, s := range []string{c.AdminSecretName(), c.KeysSecretName(), c.RouteSecretName(), c.RouteTLSName(), c.ClientTLSName(), c.OperatorTLSName()} {
 		all["Secret/"+s] = true
 	}
 	all["ConfigMap/"+c.IdentityName()], all["ConfigMap/"+c.ClientCAName()] = true, true
@@ -206,7 +206,7 @@ func TestNamesAreNotShared(t *testing.T) {
 
 func TestCertificates(t *testing.T) {
 	c, in := sample(t, "three"), inputs()
-	in.RouteCA = manifests.Authority{Generations: []int64{1, 2}, Issuing: 2}
+	in.RouteCA = manifests.Authority{1, 2}
 	in.Addresses = []string{"198.51.100.20"}
 	leaves, authorities := map[string]*certmanagerv1.Certificate{}, 0
 	for _, o := range mustObjects(t, c, in) {
