@@ -97,7 +97,7 @@ func (l *lab) run(script string) string {
 // forwarded runs a script while the cluster can be reached from here.
 func (l *lab) forwarded(script string) string {
 	l.Helper()
-	return l.run(fmt.Sprintf(`kubectl port-forward -n %s service/demo %d:4222 %d:8223 > forward.log & trap "kill $!" EXIT
+	return l.run(fmt.Sprintf(`: > forward.log; kubectl port-forward -n %s service/demo %d:4222 %d:8223 > forward.log & trap "kill $!" EXIT
 		until grep -q %[3]d forward.log; do kill -0 $!; sleep 0.1; done
 		%s`, l.Namespace, l.ports[0], l.ports[1], script))
 }
