@@ -27,10 +27,10 @@ func (r *results) usersHeld() bool {
 // printUsers writes what was measured of users as tables.
 func (r *results) printUsers(w io.Writer) {
 	if len(r.Revocations) > 0 {
-		fmt.Fprintf(w, "\nms from the answer until all is gone\tp50\tp99\tworst\tfrom the request: p50\tp99\ttimes\tconnections\tlet in after, hurt\tflood/s: live\tappends\tbound of p99\n")
+		fmt.Fprintf(w, "\nms from the answer until all is gone\tp50\tp99\tworst\tfrom the request: p50\tp99\tasked again\ttimes\tconnections\tlet in after, hurt\tflood/s: live\tappends\tbound of p99\n")
 		for _, v := range r.Revocations {
-			fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d, %d\t%.0f\t%.0f\t<= %.0f %s\n", v.Removal, v.P50, v.P99, v.Worst, v.AskedP50,
-				v.AskedP99, v.Count, v.Connections, v.Let, v.Hurt, v.Live, v.Kept, v.Bound, word(v.Held))
+			fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d\t%d, %d\t%.0f\t%.0f\t<= %.0f %s\n", v.Removal, v.P50, v.P99, v.Worst, v.AskedP50,
+				v.AskedP99, v.Again, v.Count, v.Connections, v.Let, v.Hurt, v.Live, v.Kept, v.Bound, word(v.Held))
 		}
 	}
 	printBeside(w, "connections per second", r.Logins)

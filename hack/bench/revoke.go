@@ -40,6 +40,8 @@ type revokeRow struct {
 	// AskedP50 and AskedP99 are from the request, which waits for writes to two quorums: the change's and the audit's.
 	AskedP50 float64 `json:"askedP50"`
 	AskedP99 float64 `json:"askedP99"`
+	// Again is how many requests more than one for each removal were needed.
+	Again int `json:"again"`
 	// Let is how many connections, or subscriptions, were let in afterwards, and Hurt how many ended that should not have.
 	Let   int     `json:"let"`
 	Hurt  int     `json:"hurt"`
@@ -85,9 +87,10 @@ func insist(ctx context.Context, do func() error) (err error) {
 	return err
 }
 
-// removal is what one of them took, and how many things were wrong.
+// removal is what one of them took from the answer and from the first request, how many requests it took, and how many things were wrong.
 type removal struct {
 	answer, asked time.Duration
+	tries         int
 	let, hurt     int
 }
 
@@ -163,7 +166,7 @@ func judgeRemovals(name string, all []removal, quiet bool) revokeRow {
 	for _, x := range all {
 		answers = append(answers, max(0, x.answer.Seconds()*1000))
 		requests = append(requests, max(0, x.asked.Seconds()*1000))
-		r.Let, r.Hurt = r.Let+x.let, r.Hurt+x.hurt
+		r.Again, r.Let, r.Hurt = r.Again+x.tries-1, r.Let+x.let, r.Hurt+x.hurt
 	}
 	slices.Sort(answers)
 	slices.Sort(requests)
@@ -241,9 +244,9 @@ func (v *revoker) try(ctx context.Context, remove func(context.Context, person) 
 		defer conns[0].Close()
 		idle = append(idle, conns[0])
 	}
-	var asked time.Time
+	asked := time.Now()
 	err = insist(ctx, func() error {
-		asked = time.Now()
+		r.tries++
 		return remove(ctx, who)
 	})
 	if err != nil {

@@ -52,7 +52,7 @@ func TestFullStore(t *testing.T) {
 	if was, is := before.CachedInfo().Cluster.Leader, after.CachedInfo().Cluster.Leader; was != is {
 		t.Errorf("the leader of the full stream moved from %s to %s", was, is)
 	}
-	c.expectRevocation(50)
+	c.expectMembershipWrites(50)
 	c.mustWrite(20)
 	must(t, after.Purge(ctx))
 	if _, err := js.Publish(ctx, "big", make([]byte, 256<<10)); err != nil {
@@ -61,8 +61,8 @@ func TestFullStore(t *testing.T) {
 	c.expectKept(3)
 }
 
-// expectRevocation makes writes as small as those of membership.
-func (c *cluster) expectRevocation(n int) {
+// expectMembershipWrites makes writes as small as those of membership.
+func (c *cluster) expectMembershipWrites(n int) {
 	c.t.Helper()
 	nc := c.mustConnect("MEMBERSHIP")
 	defer nc.Close()
@@ -115,7 +115,7 @@ func TestFullVolume(t *testing.T) {
 		t.Errorf("out of space is no reason to be restarted: %d %s %v", status, body, err)
 	}
 	c.mustWrite(50)
-	c.expectRevocation(10)
+	c.expectMembershipWrites(10)
 	must(t, os.Remove(ballast))
 	c.expectSettled(3)
 	c.expectReady(p)

@@ -94,6 +94,10 @@ func (d door) serve(server *embeddednats.Server, directory *membership.Directory
 		if err != nil {
 			return err
 		}
+		for _, other := range directory.Classes() { // whose stream may not be there, or not as large, yet
+			history := directory.History(other.Name)
+			space.classes[history] = max(space.classes[history], other.MaxBytes)
+		}
 		return space.fits(c, directory.History(c.Name))
 	}})
 	return func(ctx context.Context) { d.ensureAdmins(ctx, store, audit) }, stop, nil

@@ -119,6 +119,12 @@ func TestTheAPI(t *testing.T) {
 	root.mustDo(n, 201, "PUT", v1.PathClasses+"/kept", class, nil)
 	class.Name, class.MaxBytes = "huge", 1<<40
 	root.mustDo(n, 409, "PUT", v1.PathClasses+"/huge", class, nil)
+	// The second of two comes before the first has a stream.
+	class.MaxBytes = 100 << 20
+	class.Name = "half"
+	root.mustDo(n, 201, "PUT", v1.PathClasses+"/half", class, nil)
+	class.Name = "other-half"
+	root.mustDo(n, 409, "PUT", v1.PathClasses+"/other-half", class, nil)
 	root.mustDo(n, 201, "PUT", v1.PathRooms+"/red", v1.PutRoom{Class: "kept"}, nil)
 	root.mustDo(n, 201, "PUT", v1.PathUsers+"/"+ann.key, v1.PutUser{Name: "ann"}, nil)
 	root.mustDo(n, 201, "PUT", v1.PathRooms+"/red/members/ann", v1.PutMember{Role: v1.RoleMember}, nil)

@@ -51,7 +51,7 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 	}
 	p.server = embeddednats.ServerConfig{Host: c.Bind, Port: c.Port, Timers: timers(c.RaftTimers), SyncAlways: c.SyncAlways,
 		SyncInterval: c.SyncInterval, Logger: p.log, Debug: c.NATSDebug,
-		Limits: embeddednats.Limits{MaxPayload: int32(c.MaxPayload), MaxConnections: c.MaxConnections, MaxPending: int64(c.MaxPending),
+		Limits: embeddednats.Limits{MaxPayload: int32(c.MaxPayload), MaxConnections: clients(c.MaxConnections, openFiles(), p.log), MaxPending: int64(c.MaxPending),
 			MaxSubscriptions: c.MaxSubscriptions, StoreBytes: int64(c.StoreMaxBytes)}}
 	if err := p.addCluster(c); err != nil {
 		return plan{}, err

@@ -119,7 +119,7 @@ func TestAppendKeepsAnIDOnce(t *testing.T) {
 func TestAppendInFlightAreBounded(t *testing.T) {
 	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppends, c.AppendTimeout = 1, time.Hour })
 	s := b.services[0]
-	number, ok := s.pending.add(waiting{reply: "nobody", deadline: time.Now().Add(time.Hour), by: new(budget), appends: 1})
+	number, ok := s.pending.add(waiting{reply: "nobody", class: b.class.Name, deadline: time.Now().Add(time.Hour), by: new(budget), appends: 1})
 	if !ok {
 		t.Fatal("none may be in flight")
 	}
@@ -131,6 +131,26 @@ func TestAppendInFlightAreBounded(t *testing.T) {
 	s.pending.take(number)
 	if a := c.append(red, "x"); a.Error != nil {
 		t.Error(a.Error)
+	}
+}
+
+// A class whose stream does not answer takes what all classes share, and no more.
+func TestAStuckClassTakesNoOthersAppends(t *testing.T) {
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.MaxAppends, c.AppendTimeout = ownPart, time.Hour })
+	defer b.services[0].pending.expired(time.Now().Add(2 * time.Hour)) // or it would wait for them as it stops
+	room := b.stuck("stuck")
+	c := b.client(bob)
+	for range 2 * ownPart {
+		if err := c.PublishRequest(v1.AppendSubject(bob, room), c.NewInbox(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.within("all shared places to be taken", func() bool { return b.services[0].Counts().InFlight >= ownPart })
+	expectCode(t, b.client(eve).append(room, "x").Error, v1.CodeUnavailable)
+	for range 2 {
+		if a := b.client(alice).append(red, "x"); a.Error != nil {
+			t.Error(a.Error)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type pending struct {
 	next    uint64
 	replies map[uint64]waiting
 	appends int             // that they stand for
+	classes map[string]int  // appends of each class
 	good    map[string]bool // classes whose stream answered the latest probe
 }
 
@@ -26,17 +27,21 @@ type waiting struct {
 }
 
 func newPending(limit int) *pending {
-	return &pending{limit: limit, replies: map[uint64]waiting{}, good: map[string]bool{}}
+	return &pending{limit: limit, replies: map[uint64]waiting{}, classes: map[string]int{}, good: map[string]bool{}}
 }
+
+// ownPart of the places is a class's own beside what all share: one whose stream does not answer may take all of these, and no other's.
+const ownPart = 16
 
 // add returns the number under which take finds it; ok is false when there are as many as may be.
 func (p *pending) add(w waiting) (number uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.appends >= p.limit {
+	if p.appends >= p.limit && p.classes[w.class] >= p.limit/ownPart {
 		return 0, false
 	}
 	p.appends += w.appends
+	p.classes[w.class] += w.appends
 	w.by.inFlight.Add(int32(w.appends))
 	p.next++
 	p.replies[p.next] = w
@@ -88,6 +93,9 @@ func (p *pending) expired(now time.Time) (late []waiting) {
 func (p *pending) forget(number uint64, w waiting) {
 	delete(p.replies, number)
 	p.appends -= w.appends
+	if p.classes[w.class] -= w.appends; p.classes[w.class] == 0 {
+		delete(p.classes, w.class)
+	}
 	w.by.inFlight.Add(-int32(w.appends))
 }
 
