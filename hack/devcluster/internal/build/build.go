@@ -81,7 +81,7 @@ func (b *Builder) Build(ctx context.Context, only ...string) (Tools, error) {
 	if err != nil {
 		return tools, fmt.Errorf("run go: %w (Go must be installed and in the PATH)", err)
 	}
-	for _, s := range steps {
+	for i, s := range steps {
 		if len(only) > 0 && !slices.Contains(only, s.name) {
 			continue
 		}
@@ -94,16 +94,16 @@ func (b *Builder) Build(ctx context.Context, only ...string) (Tools, error) {
 		if _, err := os.Stat(dir); err == nil {
 			continue
 		}
-		if err := b.once(ctx, s, dir); err != nil {
+		if err := b.once(ctx, s, fmt.Sprintf("%d of %d", i+1, len(steps)), dir); err != nil {
 			return tools, fmt.Errorf("build %s: %w", s.name, err)
 		}
 	}
 	return tools, nil
 }
 
-// once builds a step into dir, unless another process does so first.
-func (b *Builder) once(ctx context.Context, s step, dir string) (err error) {
-	done := b.Progress.Step(s.name, "build; it takes "+s.took+" the first time on 2 cores")
+// once builds a step, whose number is told, into dir, unless another process does so first.
+func (b *Builder) once(ctx context.Context, s step, number, dir string) (err error) {
+	done := b.Progress.Step(s.name, "build, "+number+"; it takes "+s.took+" the first time on 2 cores")
 	defer func() { done(err) }()
 	release, err := lock.Take(ctx, filepath.Join(b.Cache, "lock"), func() {
 		b.Progress.Line(s.name, "waits for another devcluster command that builds")

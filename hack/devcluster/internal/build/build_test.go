@@ -66,14 +66,14 @@ func TestBuildOnce(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(cache, ".making", "left"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.once(t.Context(), s, dir); err != nil {
+	if err := b.once(t.Context(), s, "1 of 1", dir); err != nil {
 		t.Fatal(err)
 	}
 	was, err := os.Stat(filepath.Join(dir, "other"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.once(t.Context(), s, dir); err != nil {
+	if err := b.once(t.Context(), s, "1 of 1", dir); err != nil {
 		t.Fatal(err)
 	}
 	if is, err := os.Stat(filepath.Join(dir, "pause")); err != nil || !os.SameFile(was, is) {
@@ -88,7 +88,7 @@ func TestBuildOnce(t *testing.T) {
 func TestBuildThatFailsLeavesNothing(t *testing.T) {
 	cache := t.TempDir()
 	b := &Builder{Source: source("no go"), Cache: cache, Progress: progress.New(&bytes.Buffer{})}
-	if err := b.once(t.Context(), step{name: "pause", source: "pause"}, filepath.Join(cache, "pause-x")); err == nil {
+	if err := b.once(t.Context(), step{name: "pause", source: "pause"}, "1 of 1", filepath.Join(cache, "pause-x")); err == nil {
 		t.Fatal("no error")
 	}
 	if left, err := os.ReadDir(cache); err != nil || len(left) != 1 || left[0].Name() != "lock" {

@@ -140,7 +140,7 @@ func (c *Cluster) HealNode(ctx context.Context, n int) error {
 func (c *Cluster) cut(ctx context.Context, cuts []network.Cut) error {
 	pid := machine.Find(c.path(control))
 	if pid == 0 {
-		return fmt.Errorf("control plane: %w: devcluster up mends it", machine.ErrNotRunning)
+		return fmt.Errorf("control plane: %w: devcluster up makes the cluster anew", machine.ErrNotRunning)
 	}
 	if err := network.Apply(ctx, pid, cuts); err != nil {
 		return err

@@ -20,14 +20,14 @@ import (
 const patience = 6 * time.Minute
 
 // Up brings the cluster up as configured, or completes and mends one that is up: what runs is left alone. A cluster that
-// an earlier Up left half made is made anew.
+// an earlier Up left half made, or whose control plane's machine has died with the network of all, is made anew.
 func (c *Cluster) Up(ctx context.Context, wanted Config) (err error) {
 	release, err := c.hold(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if c.Config.Complete && machine.Find(c.path(room)) != 0 {
+	if c.Config.Complete && machine.Find(c.path(room)) != 0 && machine.Find(c.path(control)) != 0 {
 		if err := c.same(wanted); err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (c *Cluster) Up(ctx context.Context, wanted Config) (err error) {
 			if err := c.keepLogs(); err != nil {
 				return err
 			}
-			c.Progress.Line(c.Name, "was left half made, or its machine was started anew: it is removed, its logs are in "+c.last())
+			c.Progress.Line(c.Name, "was left half made, or its machine or its control plane has died: it is removed, its logs are in "+c.last())
 			if err := c.remove(ctx); err != nil {
 				return err
 			}

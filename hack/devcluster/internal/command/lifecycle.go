@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -81,9 +82,11 @@ stopped is started again. Prints the setting of KUBECONFIG: eval "$(devcluster u
 			if err != nil {
 				return err
 			}
+			began := time.Now()
 			if err := c.Up(cmd.Context(), wanted); err != nil {
 				return err
 			}
+			a.progress.Line(c.Name, fmt.Sprintf("up in %v, --nodes %d, %d MiB", time.Since(began).Round(100*time.Millisecond), wanted.Nodes, c.Memory()>>20))
 			fmt.Fprintf(cmd.OutOrStdout(), "export KUBECONFIG=%s\n", c.Kubeconfig())
 			return nil
 		},

@@ -8,7 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/unibus/unibus/hack/devcluster/internal/machine"
 )
 
 // trial is a cluster as it is asked for.
@@ -44,6 +48,7 @@ func TestClustersAtOnce(t *testing.T) {
 	}
 	small.expect(t)
 	large.expect(t)
+	small.expectMended(t)
 	small.mustRun(t, "down")
 	large.mustRun(t, "status") // fails if something is not well
 	large.mustRun(t, "down")
@@ -83,6 +88,32 @@ func (c trial) expect(t *testing.T) {
 	cmd.Stderr = &said
 	if err := cmd.Run(); err == nil || !strings.Contains(said.String(), "devcluster down --name "+c.name) {
 		t.Errorf("up with another number of nodes: %v, %s, want the remedy", err, &said)
+	}
+}
+
+// expectMended kills the machine of the control plane, and wants the next up to bring a cluster that works.
+func (c trial) expectMended(t *testing.T) {
+	t.Helper()
+	dir, err := cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := filepath.Join(dir, "run", c.name, "control")
+	pid := machine.Find(control)
+	if pid == 0 {
+		t.Fatalf("%s has no control plane", c.name)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for machine.Find(control) != 0 {
+		<-tick.C
+	}
+	c.mustRun(t, c.up()...)
+	if got := c.mustRun(t, "kubectl", "get", "nodes", "--output", "name"); strings.Count(got, "node/") != c.nodes {
+		t.Errorf("%s has the nodes %q, want %d", c.name, got, c.nodes)
 	}
 }
 
