@@ -178,7 +178,7 @@ test-devcluster-short: devcluster-build ## The part of test-devcluster that CI r
 
 .PHONY: e2e-short
 e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 -> 3 under load with a node killed (OWN=NAME; needs root)
-	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH)
+	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
 
 # The Kubernetes of the demo: one of devcluster's, which is brought up, or that of kubectl's current context. All is built as images are, once.
@@ -195,7 +195,7 @@ bin/demo/unibus:
 
 .PHONY: demo-place
 demo-place: devcluster-build
-	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH)
+	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
 	bin/devcluster --name $(PLACE) up --nodes 3 --install > /dev/null
 	@for name in $(PROGRAMS); do bin/devcluster --name $(PLACE) load bin/images/$$name.tar; done
 
