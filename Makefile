@@ -5,7 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 GO        ?= go
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# One throughout a run, whatever is committed meanwhile.
+ifeq ($(origin VERSION), undefined)
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+endif
 MODULE    := github.com/unibus/unibus
 LDFLAGS   := -s -w -X $(MODULE)/internal/membershipd.Version=$(VERSION) -X $(MODULE)/internal/cli.Version=$(VERSION) -X $(MODULE)/internal/operator.Version=$(VERSION)
 TESTFLAGS ?=
