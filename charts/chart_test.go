@@ -151,9 +151,15 @@ func TestRights(t *testing.T) {
 	mustRead(t, "rbac/leader_election.yaml", &leader)
 	const name, elects = "unibus-operator", "unibus-operator-leader-election"
 	wide, narrow := mustRender(t), mustRender(t, everything...)
+	inNamespaces := slices.DeleteFunc(slices.Clone(want.Rules), func(r rbacv1.PolicyRule) bool {
+		return slices.Contains(r.Resources, "nodes") || slices.Contains(r.Resources, "persistentvolumes")
+	})
+	if len(inNamespaces) != len(want.Rules)-2 {
+		t.Errorf("%d of %d rules are of namespaces", len(inNamespaces), len(want.Rules))
+	}
 	for _, c := range []struct{ want, got []rbacv1.PolicyRule }{
 		{want.Rules, one(t, wide, func(r *rbacv1.ClusterRole) bool { return r.Name == name }).Rules},
-		{want.Rules, one(t, narrow, func(r *rbacv1.Role) bool { return r.Name == name && r.Namespace == "chat" }).Rules},
+		{inNamespaces, one(t, narrow, func(r *rbacv1.Role) bool { return r.Name == name && r.Namespace == "chat" }).Rules},
 		{leader.Rules, one(t, wide, func(r *rbacv1.Role) bool { return r.Name == elects && r.Namespace == namespace }).Rules},
 		{leader.Rules, one(t, narrow, func(r *rbacv1.Role) bool { return r.Name == elects && r.Namespace == "chat" }).Rules},
 	} {

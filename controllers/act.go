@@ -50,7 +50,10 @@ func (p *pass) decide() scaling.Step {
 	case p.unnoted():
 		return scaling.Step{Action: takeNote, Reason: "the spec was changed, and not what pods are made of"}
 	}
-	return p.roll(p.grow(p.tendClasses(p.Next(p.record, scaling.Desired{Name: p.c.Name, Replicas: wished, DeleteDisks: p.deletes()}, p.seen))))
+	if step := p.doom(); step != nil {
+		return *step
+	}
+	return p.roll(p.grow(p.tendClasses(p.discard(p.Next(p.record, p.desired(), p.seen)))))
 }
 
 // act carries the step out. What stands against it is no error of the pass: the next one looks again.
@@ -102,6 +105,8 @@ func (p *pass) do(ctx context.Context) error {
 		return p.release(ctx, set)
 	case replacePod:
 		return p.deletePod(ctx)
+	case replaceDisk:
+		return p.replaceVolume(ctx)
 	case finishRoll:
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationRolled] = s.Annotations[annotationTemplate] })
 	case scaling.Resize:

@@ -80,7 +80,7 @@ func (f facts) memberCount() (n int) {
 
 func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 	wanted, have := int(f.c.Spec.Replicas), f.memberCount()
-	trouble, inSync := podTrouble(f.pods), f.inSync()
+	trouble, inSync := f.trouble(), f.inSync()
 	switch {
 	case f.stopped != nil:
 		return no(f.stopped.reason, "%s", f.stopped.message)
@@ -98,6 +98,8 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
 	case trouble != nil:
 		return *trouble
+	case f.repairing():
+		return no(v1alpha1.ReasonRepairing, "%s", f.doing("what was lost is replaced"))
 	case have < wanted:
 		return no(v1alpha1.ReasonScalingUp, "%d of %d members: %s", have, wanted, f.doing("nodes join"))
 	case have > wanted || !settled(f.record) || f.next.Action == scaling.DeleteVolume:
@@ -153,6 +155,8 @@ func (f facts) progressing() verdict {
 		return yes(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
 	case f.rolling() || f.rollPending() && settled(f.record):
 		return yes(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
+	case f.repairing():
+		return yes(v1alpha1.ReasonRepairing, "%s", f.doing("what was lost is replaced"))
 	case f.memberCount() < int(f.c.Spec.Replicas):
 		return yes(v1alpha1.ReasonScalingUp, "%s", f.doing("nodes join"))
 	case f.memberCount() > int(f.c.Spec.Replicas) || !settled(f.record) || f.next.Action == scaling.DeleteVolume:
@@ -167,6 +171,8 @@ func (f facts) degraded(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(v1alpha1.ReasonStable, "The cluster has no members yet.")
 	case f.Meta == nil:
 		return yes(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
+	case f.repairing():
+		return yes(v1alpha1.ReasonRepairing, "%s", f.doing("what was lost is replaced"))
 	case int(s.ReadyReplicas) < min(f.memberCount(), int(f.c.Spec.Replicas)):
 		return yes(v1alpha1.ReasonMemberNotReady, "%d of %d members are in sync and serve clients", s.ReadyReplicas, f.memberCount())
 	}
@@ -183,6 +189,8 @@ func (f facts) stalled() verdict {
 		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
 	case f.rollStopped() != nil:
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
+	case f.misword() != "":
+		return yes(v1alpha1.ReasonInvalidSpec, "The annotation %s %s", v1alpha1.AnnotationLost, f.misword())
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
 	case f.misfit() != nil && f.misfit().reason != v1alpha1.ReasonRepairing:
@@ -202,10 +210,14 @@ func (f facts) personReason() string {
 		return v1alpha1.ReasonForeignNode
 	case f.record != nil && !f.founded() && f.founding():
 		return v1alpha1.ReasonFounderDiskLost
+	case f.record != nil && f.Meta == nil && f.allLost():
+		return v1alpha1.ReasonAllDisksLost
 	case f.record != nil && f.Meta == nil:
 		return v1alpha1.ReasonQuorumLost
 	case f.record == nil:
 		return v1alpha1.ReasonForeignDisk
+	case f.atRisk():
+		return v1alpha1.ReasonDataAtRisk
 	}
 	return v1alpha1.ReasonRemovalInDoubt
 }

@@ -81,6 +81,15 @@ func TestKilledAfterWrites(t *testing.T) {
 	if names(rolled) != names(grown) || l.pods() != 6 {
 		t.Errorf("members: %s in %d pods, want %s in 6", names(rolled), l.pods(), names(grown))
 	}
+	if *every {
+		l.loseDisk(2)
+		l.within("a member in place of the disk", is("demo-0-0=member demo-1-0=member demo-2-1=member"))
+	}
+	l.scale(1)
+	shrunk := l.within("one member again", func(c *v1alpha1.UnibusCluster) bool { return ready(c) && c.Status.Replicas == 1 })
+	if want := "demo-0-0=member"; names(shrunk) != want {
+		t.Errorf("members: %s, want %s", names(shrunk), want)
+	}
 	lives := l.lives.Load()
 	natstest.Logger().Info("operators", "lives", lives)
 	if least := int64(3); lives < least || *every && lives < 8*least {

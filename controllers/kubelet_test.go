@@ -39,6 +39,7 @@ type kubelet struct {
 	membershipd string
 	ports       [v1alpha1.MaxReplicas]map[int]int
 	lags        [v1alpha1.MaxReplicas]atomic.Bool // places where what running pods mount stays as it is
+	faults
 
 	mu    sync.Mutex
 	seen  map[types.UID]bool
@@ -143,6 +144,9 @@ func tick(ctx context.Context) bool {
 
 // run runs a pod from its binding to its end.
 func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
+	if !k.placed(ctx, pod) {
+		return
+	}
 	// Bound pods are deleted as those of a real cluster: only once their process has ended.
 	bound := k.api.SubResource("binding").Create(ctx, &pod, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 		Target: corev1.ObjectReference{Kind: "Node", Name: "here"}})
@@ -186,7 +190,7 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 			k.tell(ctx, place, now, running(false))
 			continue
 		}
-		if node == nil || !node.Running() {
+		if (node == nil || !node.Running()) && k.hung.Load() != pod.UID {
 			var err error
 			if node, err = k.start(place, now); err != nil {
 				k.t.Errorf("start %s: %v", pod.Name, err)
@@ -202,21 +206,6 @@ func (k *kubelet) run(ctx context.Context, place int, pod corev1.Pod) {
 			k.tell(ctx, place, now, running(ready))
 		}
 	}
-}
-
-// brokenTag is that of an image that nobody can pull, deafTag that of one whose node runs and never serves.
-const (
-	brokenTag = ":broken"
-	deafTag   = ":deaf"
-)
-
-// running is the status of a pod whose node runs.
-func running(ready bool) corev1.PodStatus {
-	status := corev1.ConditionFalse
-	if ready {
-		status = corev1.ConditionTrue
-	}
-	return corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.Now()}}}
 }
 
 // tell writes a pod's status.

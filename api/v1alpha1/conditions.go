@@ -24,11 +24,9 @@ const (
 
 // Annotations by which a person says what can't be a field: words for one occasion.
 const (
-	// AnnotationLost names server names, separated by commas, that are lost with their disks for good. The word can't be taken back: a
-	// disk that comes back all the same is wiped before it is used.
+	// AnnotationLost names server names, separated by commas, that are lost with their disks for good. Names of pods or volumes are no
+	// such: another server has them next. The word can't be taken back: a disk that comes back all the same is wiped before it is used.
 	AnnotationLost = "unibus.dev/lost"
-	// AnnotationApprove holds the words that a Stalled condition asks for, and approves what it says, once.
-	AnnotationApprove = "unibus.dev/approve"
 	// AnnotationRotate asks for a new CA when its value changes: route-ca or client-ca, then "/" and any text. The words route-password and keys are
 	// for what is not rotated yet.
 	AnnotationRotate = "unibus.dev/rotate"

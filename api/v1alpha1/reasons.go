@@ -51,7 +51,6 @@ const (
 	ReasonForeignDisk        = "ForeignDisk"
 	ReasonRemovalInDoubt     = "RemovalInDoubt"
 	ReasonDataAtRisk         = "DataAtRisk"
-	ReasonDataLost           = "DataLost"
 )
 
 // Reason is what a reason means and what to do about it.
@@ -94,7 +93,8 @@ var reasons = []Reason{
 		"Nothing. To turn back, set spec.replicas to what it was; a node that is being removed already leaves first and joins anew."},
 	{ReasonRolling, []string{ready, progressing, upgrading}, "Pods are replaced, one at a time, each when all others are in sync.",
 		"Nothing. A new spec turns the roll to itself."},
-	{ReasonRepairing, []string{ready, progressing, degraded}, "A node was lost with its disk; it is removed, and its place filled anew.", "Nothing."},
+	{ReasonRepairing, []string{ready, progressing, degraded}, "A node was lost with its disk; it is removed, and its place filled anew.",
+		"Nothing. A claim that the operator deletes leaves its PersistentVolume behind: delete that once you want nothing of it."},
 	{ReasonRotating, []string{progressing, certs}, "A CA is being replaced while both are trusted; the message says what it waits for.",
 		"Nothing. A pod that it waits for and that does not come back stops it: bring its machine back, or delete the pod or Node object if it is gone for good."},
 	{ReasonGrowingVolumes, []string{progressing}, "Volumes are being expanded.", "Nothing; the message says for which volume it waits."},
@@ -104,7 +104,8 @@ var reasons = []Reason{
 	{ReasonPodsFailing, []string{ready, progressing, degraded}, "A pod does not start, or ends again and again.",
 		"Read the log of the pod and the message: an image that can't be pulled is corrected in spec.image, a refusal of the node says its remedy."},
 	{ReasonMemberNotReady, []string{ready, degraded, inSync}, "A member does not answer or is not in sync. It is waited for: silence is not death.",
-		"Bring its machine back. If the machine is gone for good delete its Node object; if its disk is, delete its PersistentVolumeClaim or name the server in unibus.dev/lost."},
+		"Bring its machine back. If the machine is gone for good delete its Node object; if its disk is, delete its PersistentVolumeClaim and pod, or put the server name " +
+			"into the annotation unibus.dev/lost of the UnibusCluster."},
 	{ReasonNoLeader, []string{ready, degraded}, "No node answers as the leader of a majority. Right after a loss this lasts seconds.",
 		"If it stays, bring the missing nodes back; see QuorumLost."},
 	{ReasonNoChange, []string{stalled}, "The same step has been tried for two minutes, and nothing that is seen has changed.",
@@ -151,11 +152,11 @@ var reasons = []Reason{
 			"If the class's driver can't, move users and rooms to a cluster of another class."},
 
 	{ReasonQuorumLost, []string{ready, degraded, stalled}, "So many members are lost that no majority is left. Nothing is touched.",
-		"Bring disks back. If they are lost for good, the message says which rescue is possible, what it gives up, and the words for unibus.dev/approve."},
-	{ReasonAllDisksLost, []string{ready, degraded, stalled}, "The cluster was founded, and none of its disks is there.",
+		"Bring disks back. There is no other rescue: if they are lost for good, make a new UnibusCluster beside this one, and let users and rooms move there."},
+	{ReasonAllDisksLost, []string{ready, stalled}, "The cluster was founded, and every node answers with an empty disk. Nothing is founded beside what was.",
 		"Restore volumes from a backup. To begin empty, delete this UnibusCluster and its ConfigMap <name>-identity, and make it anew."},
 	{ReasonRecordLost, []string{ready, degraded, stalled}, "The ConfigMap <name>-identity is gone or damaged while nodes have identities.",
-		"Restore it from a backup. Or approve with the annotation that the message names that it is made anew from what the nodes say."},
+		"Restore it from a backup. It can't be made anew from what the nodes say."},
 	{ReasonFounderDiskLost, []string{ready, stalled}, "The disk that was to found the cluster was lost before founding was done.",
 		"Nothing was stored yet: delete this UnibusCluster and its ConfigMap <name>-identity, and make it anew."},
 	{ReasonForeignNode, []string{ready, degraded, stalled}, "A node of another cluster answers, or one that the record does not know. Nothing is touched.",
@@ -163,9 +164,7 @@ var reasons = []Reason{
 	{ReasonForeignDisk, []string{ready, degraded, stalled}, "A place has a volume that is of another cluster, a copy, or older than what the others know.",
 		"Put the right volume in its place, or delete the PersistentVolumeClaim that the message names, so that an empty one is made."},
 	{ReasonRemovalInDoubt, []string{ready, degraded, stalled}, "A node may or may not have been removed when another disk was lost.",
-		"Bring the lost disk back. Otherwise the message says which word for unibus.dev/approve decides it, and what that may lose."},
-	{ReasonDataAtRisk, []string{ready, degraded, stalled}, "A node or disk is to be replaced, and the others do not have all data.",
-		"Bring its disk back. Otherwise the message names the streams, and the words for unibus.dev/approve that give them up."},
-	{ReasonDataLost, []string{degraded}, "The ledger of the last scaling counts fewer messages after than before.",
-		"See status.lastScaling.ledger for the streams; keep all volumes, those of nodes that left too: what is missing may be on them."},
+		"Bring the lost disk back. Nothing else decides it."},
+	{ReasonDataAtRisk, []string{ready, stalled}, "A disk was lost, and the others do not have all data of the stream that the message names.",
+		"Bring the disk back. Otherwise delete that stream, and with it what only the lost disk had; its node is replaced then."},
 }
