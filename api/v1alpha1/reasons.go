@@ -36,7 +36,6 @@ const (
 	ReasonCertificateFailed  = "CertificateFailed"
 	ReasonCertificateExpired = "CertificateExpired"
 	ReasonIssuerWithoutCA    = "IssuerWithoutCA"
-	ReasonAddressPending     = "AddressPending"
 	ReasonSecretLost         = "SecretLost"
 	ReasonNotOwned           = "NotOwned"
 	ReasonApplyRefused       = "ApplyRefused"
@@ -134,10 +133,8 @@ var reasons = []Reason{
 		"See why cert-manager does not renew the Certificate that the message names, and whether clocks are right."},
 	{ReasonIssuerWithoutCA, []string{ready, progressing, certs, stalled}, "An issuer gives no CA (ca.crt), so that nobody could know whom it certifies.",
 		"Name an issuer that has a CA, or none, in spec.tls.route or spec.tls.client; the message names the Certificate."},
-	{ReasonAddressPending, []string{ready, certs}, "The load balancer or the machines have no address yet; it enters the certificate once it is known.",
-		"Nothing; if it stays, the environment has no load balancers: choose NodePort, or give spec.tls.client.names."},
 	{ReasonSecretLost, []string{ready, progressing, degraded, stalled}, "A Secret that was made once is gone or damaged while nodes run with what it held.",
-		"Restore it from a backup. Or approve new ones with the annotation that the message names: nodes are then restarted, one at a time."},
+		"Restore it from a backup. Instead of the Secret of the first admin, spec.admins may name the admins of the bus. Nodes go on meanwhile."},
 
 	{ReasonNotOwned, []string{ready, progressing, stalled}, "An object has the name that the operator needs and is not this cluster's. It was not touched.",
 		"Delete or rename the object that the message names, or name the UnibusCluster otherwise."},
