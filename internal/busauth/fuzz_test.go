@@ -59,6 +59,9 @@ func FuzzSignature(f *testing.F) {
 		if err != nil || len(raw) != ed25519.PublicKeySize || nonce == "" {
 			t.Fatalf("admitted with key %q (%v) and nonce %q", public, err, nonce)
 		}
+		if mustEncode(t, nkeys.PrefixByteUser, raw) != public {
+			t.Fatalf("admitted with key %q, in another spelling than the one by which it is removed", public)
+		}
 		b, err := base64.RawURLEncoding.DecodeString(sig)
 		if err != nil {
 			b, err = base64.StdEncoding.DecodeString(sig)

@@ -89,68 +89,84 @@ func (s *stage) wild() []string {
 		"$KV.*.>", "$O.>", "$SYS.>", "$SYS.ACCOUNT.*.>", "$SRV.>", "_R_.>", "_GR_.>", "h.>", "h.*.*", "h.kept." + blue}
 }
 
-// TestLeakBySubject tries every class of subject in every role, by publishing, asking and subscribing, while everything is listened to
-// in all accounts of another node: nobody hears any of it, no stream keeps any, the attacker gets nothing.
-func TestLeakBySubject(t *testing.T) {
+// way is what an attacker is in red.
+type way struct {
+	name          string
+	role          v1.Role
+	removed       bool
+	reads, writes bool
+}
+
+// TestLeak tries every class of subject, header, reply subject and odd spelling in every role, while everything is listened to in all
+// accounts of another node: nobody hears any of it, no stream keeps any, the attacker gets nothing.
+func TestLeak(t *testing.T) {
 	s := mustStage(t)
-	writes := func(me testUser) []string {
-		return []string{v1.RoomSubject(s.red.ID, me.key, "x"), v1.ReplyPrefix(s.red.ID, s.victim.key) + ".x"}
-	}
-	for _, c := range []struct {
-		name          string
-		role          v1.Role
-		removed       bool
-		reads, writes bool
-	}{
+	for _, w := range []way{
 		{"member", v1.RoleMember, false, true, true}, {"reader", v1.RoleReader, false, true, false},
 		{"just removed", v1.RoleMember, true, false, false}, {"stranger", "", false, false, false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			me := mustUser(t, s.store, "me-"+strings.ReplaceAll(c.name, " ", "-"))
-			if c.role != "" {
-				s.mustPut(t, s.red, me, c.role)
-			}
-			l := s.mustLine(t, me, c.role != "")
-			if c.removed {
-				if err := s.store.RemoveMember(t.Context(), s.red.Name, me.key, 0); err != nil {
-					t.Fatal(err)
-				}
-				natstest.Within(t, limit, "the removal on the node", func() bool {
-					errs, _ := l.do("PUB " + writes(me)[0] + " 0\r\n\r\n") // a subscription would cost it the connection
-					return len(errs) > 0
-				})
-			}
-			l.do("SUB " + v1.InboxPrefix(me.key) + ".> 9\r\n")
+		t.Run(w.name, func(t *testing.T) {
+			l := s.mustAttacker(t, w)
 			before := s.kept(t)
 			s.ears.take(t)
-			publish := append(s.refused(me), v1.RoomSubject(s.red.ID, s.victim.key, "x"), v1.LogSubject(s.red.ID), v1.InboxPrefix(me.key)+".x")
-			subscribe := slices.Concat(s.refused(me), s.wild(), []string{"unibus." + me.key + ".>", v1.AppendSubject(me.key, s.red.ID)})
-			if !c.writes {
-				publish = append(publish, writes(me)...)
-				subscribe = append(subscribe, v1.ReplyPrefix(s.red.ID, me.key)+".>")
-			}
-			if !c.reads {
-				subscribe = append(subscribe, v1.RoomSubjects(s.red.ID), v1.LogSubject(s.red.ID))
-			}
-			s.expectDenied(t, l, publish, subscribe)
-			if heard := s.ears.take(t); len(heard) > 0 {
-				t.Errorf("what was refused was heard: %q", heard)
-			}
+			s.expectSubjectsDenied(t, w, l)
+			s.expectHeadersInert(t, w, l)
+			s.expectRepliesInert(t, w, l)
+			s.expectOddRefused(t, w, l)
 			if diff := cmp.Diff(before, s.kept(t)); diff != "" {
 				t.Errorf("streams changed, -before +after:\n%s", diff)
 			}
-			if len(l.got) > 0 {
-				t.Errorf("the attacker got %q", l.got)
-			}
-			if c.writes { // or else the ears are deaf
-				l.do("PUB " + writes(me)[0] + " 6\r\n" + loot + "\r\n")
-				if diff := cmp.Diff([]string{embeddednats.AccountClients + " " + writes(me)[0]}, s.ears.take(t)); diff != "" {
-					t.Errorf("what is allowed, -want +heard:\n%s", diff)
-				}
-			}
 		})
 	}
-	t.Run("services", func(t *testing.T) { s.expectServed(t) })
+	t.Run("names", s.expectNames)
+	t.Run("node", s.expectNodeTellsNothing)
+	t.Run("services", s.expectServed)
+}
+
+// mustAttacker makes a user, with a connection to the first node that has had what it may do.
+func (s *stage) mustAttacker(t *testing.T, w way) *line {
+	t.Helper()
+	me := mustUser(t, s.store, "me-"+strings.ReplaceAll(w.name, " ", "-"))
+	if w.role != "" {
+		s.mustPut(t, s.red, me, w.role)
+	}
+	l := s.mustLine(t, me, w.role != "")
+	if w.removed {
+		if err := s.store.RemoveMember(t.Context(), s.red.Name, me.key, 0); err != nil {
+			t.Fatal(err)
+		}
+		natstest.Within(t, limit, "the removal on the node", func() bool {
+			errs, _ := l.do("PUB " + v1.RoomSubject(s.red.ID, me.key, "x") + " 0\r\n\r\n") // a subscription would cost it the connection
+			return len(errs) > 0
+		})
+	}
+	if errs, open := l.do("SUB " + v1.InboxPrefix(me.key) + ".> 9\r\n"); !open || len(errs) > 0 {
+		t.Fatalf("its own inbox: %q", errs)
+	}
+	return l
+}
+
+// expectSubjectsDenied publishes to, asks at and subscribes to what the attacker may not.
+func (s *stage) expectSubjectsDenied(t *testing.T, w way, l *line) {
+	t.Helper()
+	me := l.user
+	writes := []string{v1.RoomSubject(s.red.ID, me.key, "x"), v1.ReplyPrefix(s.red.ID, s.victim.key) + ".x"}
+	publish := append(s.refused(me), v1.RoomSubject(s.red.ID, s.victim.key, "x"), v1.LogSubject(s.red.ID), v1.InboxPrefix(me.key)+".x")
+	subscribe := slices.Concat(s.refused(me), s.wild(), []string{"unibus." + me.key + ".>", v1.AppendSubject(me.key, s.red.ID)})
+	if !w.writes {
+		publish = append(publish, writes...)
+		subscribe = append(subscribe, v1.ReplyPrefix(s.red.ID, me.key)+".>")
+	}
+	if !w.reads {
+		subscribe = append(subscribe, v1.RoomSubjects(s.red.ID), v1.LogSubject(s.red.ID))
+	}
+	s.expectDenied(t, l, publish, subscribe)
+	if heard := s.ears.take(t); len(heard) > 0 {
+		t.Errorf("what was refused was heard: %q", heard)
+	}
+	if len(l.got) > 0 {
+		t.Errorf("the attacker got %q", l.got)
+	}
 }
 
 // mustLine connects to the first node, once it knows the user, and its role in red if it has one.
