@@ -211,7 +211,16 @@ func (s *stage) expectDenied(t *testing.T, l *line, publish, subscribe []string)
 }
 
 // kept is what all streams hold, heartbeats aside.
-func (s *stage) kept(t *testing.T) map[string]string {
+func (s *stage) kept(t *testing.T) (all map[string]string) {
+	t.Helper()
+	var err error
+	if !natstest.Until(limit, func() bool { all, err = s.tryKept(t); return err == nil }) { // busy nodes may be between two leaders
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (s *stage) tryKept(t *testing.T) (map[string]string, error) {
 	t.Helper()
 	all := map[string]string{}
 	for _, account := range []string{embeddednats.AccountHistory, embeddednats.AccountMembership} {
@@ -225,7 +234,7 @@ func (s *stage) kept(t *testing.T) map[string]string {
 			if !isBucket {
 				stream, err := js.Stream(t.Context(), name)
 				if err != nil {
-					t.Fatal(err)
+					return nil, err
 				}
 				state := stream.CachedInfo().State
 				all[name] = fmt.Sprintf("%d messages, the last %d, %d consumers", state.Msgs, state.LastSeq, state.Consumers)
@@ -233,11 +242,11 @@ func (s *stage) kept(t *testing.T) map[string]string {
 			}
 			kv, err := js.KeyValue(t.Context(), bucket)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			watch, err := kv.WatchAll(t.Context())
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			for e := range watch.Updates() {
 				if e == nil {
@@ -250,10 +259,10 @@ func (s *stage) kept(t *testing.T) map[string]string {
 			_ = watch.Stop()
 		}
 		if err := names.Err(); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	return all
+	return all, nil
 }
 
 // expectServed asks every node's services often: a request that another took would be missing.
