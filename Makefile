@@ -184,6 +184,15 @@ e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale 
 	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
 
+# The suites of make e2e, each on a Kubernetes of its own. Their tests have names that begin with theirs, in the singular.
+SUITES := scale faults storage certificates
+
+.PHONY: e2e
+e2e: devcluster-build ## Try the operator on a real Kubernetes under load: scales, faults, disks and more, suite by suite (SUITE=scale: one; needs root)
+	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
+	@for suite in $(or $(SUITE),$(SUITES)); do \
+		echo "suite $$suite"; hack/e2e.sh $(OWN) $(VERSION) "(?i)^Test$${suite%s}"; done
+
 # The Kubernetes of the demo: one of devcluster's, which is brought up, or that of kubectl's current context. All is built as images are, once.
 PLACE := $(filter-out current,$(or $(CLUSTER),demo))
 DEMO  := CGO_ENABLED=0 $(GO) run -trimpath -buildvcs=false ./hack/demo -devcluster '$(PLACE)'

@@ -24,4 +24,4 @@ bin/devcluster --name "$cluster" up --nodes 3 --install >/dev/null
 for image in membershipd unibus-operator unibus; do
   bin/devcluster --name "$cluster" load "bin/images/$image.tar"
 done
-go test -count=1 -v -timeout 20m -run "$tests" ./internal/e2e/kube -cluster "$cluster" -version "$version"
+go test -count=1 -v -timeout 30m -run "$tests" ./internal/e2e/kube -cluster "$cluster" -version "$version"

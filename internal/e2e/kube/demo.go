@@ -82,12 +82,21 @@ func Clear(t T, p Place) {
 
 // install installs the operator, where nothing may run that "restricted" does not allow.
 func (l *lab) install() {
-	for _, ns := range []string{l.Operators, l.Namespace} {
-		l.run(fmt.Sprintf("kubectl create namespace %s && kubectl label namespace %[1]s pod-security.kubernetes.io/enforce=restricted", ns))
-	}
-	l.run(fmt.Sprintf("helm install %s %s -n %s --set image.repository=%s/unibus-operator,nodeImage=%[4]s/membershipd,image.tag=%[5]s --wait --timeout 4m", release,
-		filepath.Join(l.Root, "charts", "unibus-operator"), l.Operators, l.Images, l.Version))
+	l.space(l.Operators)
+	l.space(l.Namespace)
+	l.operate("install", l.Root, l.Version)
 	l.run("helm test " + release + " -n " + l.Operators + " --timeout 4m")
+}
+
+// space makes a namespace.
+func (l *lab) space(name string) {
+	l.run(fmt.Sprintf("kubectl create namespace %s && kubectl label namespace %[1]s pod-security.kubernetes.io/enforce=restricted", name))
+}
+
+// operate installs or upgrades the operator of a version, with the chart of a repository.
+func (l *lab) operate(verb, root, version string) {
+	l.run(fmt.Sprintf("helm %s %s %s -n %s --set image.repository=%s/unibus-operator,nodeImage=%[5]s/membershipd,image.tag=%[6]s --wait --timeout 4m", verb, release,
+		filepath.Join(root, "charts", "unibus-operator"), l.Operators, l.Images, version))
 }
 
 // indented are the commands of the notes.
@@ -115,12 +124,6 @@ func (l *lab) people() {
 		unibus member add kitchen bob`)
 }
 
-// enter lets people and a writer in.
-func (l *lab) enter() {
-	l.people()
-	l.write()
-}
-
 // talk has each read what the other says.
 func (l *lab) talk() {
 	said := l.forwarded(`unibus send kitchen 'is there coffee?' --key ann.nk >&2
@@ -140,9 +143,13 @@ func (l *lab) write() {
 		unibus room create lab --class lab
 		unibus user add writer "$(unibus key new --out writer.nk)"
 		unibus member add lab writer
-		kubectl create secret generic -n ` + l.Namespace + ` writer --from-file=seed=writer.nk`)
-	_, err := l.shell(l.Context(), "kubectl apply -n "+l.Namespace+" -f -",
-		strings.NewReplacer("IMAGE", l.Images+"/unibus:"+l.Version, "NAMESPACE", l.Namespace).Replace(writer))
+		kubectl create secret generic -n ` + l.Namespace + ` ` + l.writer + ` --from-file=seed=writer.nk`)
+	selector := ""
+	if l.machine != "" {
+		selector = "kubernetes.io/hostname: " + l.machine
+	}
+	_, err := l.shell(l.Context(), "kubectl apply -n "+l.Namespace+" -f -", strings.NewReplacer("IMAGE", l.Images+"/unibus:"+l.Version,
+		"NAMESPACE", l.Namespace, "WRITER", l.writer, "CLUSTER", l.bus, "SELECTOR", selector).Replace(writer))
 	l.must(err)
 	l.awaitWrites()
 }

@@ -51,8 +51,13 @@ type Place struct {
 type lab struct {
 	T
 	Place
+	// bus is the name of the cluster, writer that of the pod that writes, and machine where that is to run, if this matters.
+	bus, writer, machine string
+
 	began time.Time
 	ports []int
+	// operators is how often pods of the operator had been restarted before.
+	operators map[string]int32
 	// waits is what is waited for.
 	waits atomic.Pointer[string]
 	sum   Sum
@@ -60,10 +65,10 @@ type lab struct {
 
 // newLab makes the person's commands.
 func newLab(t T, p Place) *lab {
-	l := &lab{T: t, Place: p, began: time.Now()}
+	l := &lab{T: t, Place: p, bus: "demo", writer: "writer", began: time.Now()}
 	if p.Devcluster != "" {
-		for _, tool := range []string{"kubectl", "helm"} {
-			l.must(os.WriteFile(filepath.Join(p.Dir, tool), fmt.Appendf(nil, "#!/bin/sh\nexec %s/bin/devcluster --name %s %s \"$@\"\n", p.Root, p.Devcluster, tool), 0o700))
+		for tool, command := range map[string]string{"kubectl": "kubectl ", "helm": "helm ", "devcluster": ""} {
+			l.must(os.WriteFile(filepath.Join(p.Dir, tool), fmt.Appendf(nil, "#!/bin/sh\nexec %s/bin/devcluster --name %s %s\"$@\"\n", p.Root, p.Devcluster, command), 0o700))
 		}
 	}
 	var err error
@@ -97,9 +102,9 @@ func (l *lab) run(script string) string {
 // forwarded runs a script while the cluster can be reached from here.
 func (l *lab) forwarded(script string) string {
 	l.Helper()
-	return l.run(fmt.Sprintf(`: > forward.log; kubectl port-forward -n %s service/demo %d:4222 %d:8223 > forward.log & trap "kill $!" EXIT
-		until grep -q %[3]d forward.log; do kill -0 $!; sleep 0.1; done
-		%s`, l.Namespace, l.ports[0], l.ports[1], script))
+	return l.run(fmt.Sprintf(`: > forward.log; kubectl port-forward -n %s service/%s %d:4222 %d:8223 > forward.log & trap "kill $!" EXIT
+		until grep -q %[4]d forward.log; do kill -0 $!; sleep 0.1; done
+		%s`, l.Namespace, l.bus, l.ports[0], l.ports[1], script))
 }
 
 func (l *lab) must(err error) {

@@ -11,38 +11,49 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/unibus/unibus/api/v1alpha1"
 )
 
+// status is the cluster as the API server has it.
+func (l *lab) status() (c v1alpha1.UnibusCluster, err error) {
+	err = l.read(&c, "-n "+l.Namespace+" ubc/"+l.bus)
+	return c, err
+}
+
 // awaitReady waits until the cluster is as wished, with so many members, and says so itself.
 func (l *lab) awaitReady(members int32) {
 	l.Helper()
-	l.within(fmt.Sprintf("of %d", members), func() error {
-		var c v1alpha1.UnibusCluster
-		if err := l.read(&c, "-n "+l.Namespace+" ubc/demo"); err != nil {
-			return err
+	l.within(fmt.Sprintf("of %d", members), func() error { return l.is(members) })
+}
+
+// is says why the cluster is not as wished with so many members.
+func (l *lab) is(members int32) error {
+	c, err := l.status()
+	if err != nil {
+		return err
+	}
+	if c.Status.ObservedGeneration != c.Generation {
+		return errors.New("the operator has not seen the wish")
+	}
+	said := ""
+	for _, condition := range c.Status.Conditions {
+		if condition.Type != v1alpha1.ConditionReady {
+			continue
 		}
-		if c.Status.ObservedGeneration != c.Generation {
-			return errors.New("the operator has not seen the wish")
+		if condition.Status == "True" && c.Status.ReadyReplicas == members && len(c.Status.Members) == int(members) {
+			return nil
 		}
-		said := ""
-		for _, condition := range c.Status.Conditions {
-			if condition.Type != v1alpha1.ConditionReady {
-				continue
-			}
-			if condition.Status == "True" && c.Status.ReadyReplicas == members && len(c.Status.Members) == int(members) {
-				return nil
-			}
-			said = condition.Message
-		}
-		return fmt.Errorf("%d ready, %d members: %s", c.Status.ReadyReplicas, len(c.Status.Members), said)
-	})
+		said = condition.Message
+	}
+	return fmt.Errorf("%d ready, %d members: %s", c.Status.ReadyReplicas, len(c.Status.Members), said)
 }
 
 // pods are those of a namespace.
@@ -76,7 +87,7 @@ func (l *lab) expectRestarts(want map[string]int32) {
 		l.sum.Restarted += max(0, n-want[pod])
 	}
 	for pod, n := range l.restarts(l.Operators) {
-		if n > 0 {
+		if n -= l.operators[pod]; n > 0 {
 			l.sum.Restarted += n
 			l.Errorf("the operator %s was restarted %d times", pod, n)
 		}
@@ -93,12 +104,21 @@ func (l *lab) uid(pod string) string {
 // kill ends the node in a pod as the kernel does that is short of memory. It is one of devcluster's, whose processes are this machine's.
 func (l *lab) kill(pod string) {
 	l.Helper()
+	found := l.processes(pod)
+	if len(found) != 1 {
+		l.Fatalf("the processes in pod %s are %v", pod, found)
+	}
+	l.must(syscall.Kill(found[0], syscall.SIGKILL))
+}
+
+// processes are those of the node in a pod: one, while it runs.
+func (l *lab) processes(pod string) (found []int) {
+	l.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/environ")
 	l.must(err)
-	var found []int
 	for _, file := range all {
 		env, err := os.ReadFile(file) // processes come and go
-		if err != nil || !bytes.Contains(env, []byte("\x00POD_NAME="+pod+"\x00")) || !bytes.Contains(env, []byte(pod+".demo-nodes."+l.Namespace+".svc\x00")) {
+		if err != nil || !bytes.Contains(env, []byte("\x00POD_NAME="+pod+"\x00")) || !bytes.Contains(env, []byte(pod+"."+l.bus+"-nodes."+l.Namespace+".svc\x00")) {
 			continue
 		}
 		var pid int
@@ -106,17 +126,14 @@ func (l *lab) kill(pod string) {
 		l.must(err)
 		found = append(found, pid)
 	}
-	if len(found) != 1 {
-		l.Fatalf("the processes in pod %s are %v", pod, found)
-	}
-	l.must(syscall.Kill(found[0], syscall.SIGKILL))
+	return found
 }
 
 var written = regexp.MustCompile(`(\d+) written, [\d.]+/s, longest gap ([\d.]+) s`)
 
 // writes is what the writer has said last: how many are acknowledged, and the longest time without one.
 func (l *lab) writes() (n int, gap time.Duration, err error) {
-	out, err := l.shell(l.Context(), "kubectl logs -n "+l.Namespace+" writer --tail 20 2>&1", "")
+	out, err := l.shell(l.Context(), "kubectl logs -n "+l.Namespace+" "+l.writer+" --tail 20 2>&1", "")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -147,7 +164,7 @@ func (l *lab) awaitWrites() {
 func (l *lab) verify() {
 	l.Helper()
 	var verdicts []struct{ Acknowledged, Found, Missing, Duplicated, OutOfOrder, Changed int }
-	out, err := l.shell(l.Context(), "kubectl exec -n "+l.Namespace+" writer -- /unibus verify lab --ledger /ledger/lab.jsonl -o json", "")
+	out, err := l.shell(l.Context(), "kubectl exec -n "+l.Namespace+" "+l.writer+" -- /unibus verify lab --ledger /ledger/lab.jsonl -o json", "")
 	if jsonErr := json.Unmarshal([]byte(out), &verdicts); err != nil || jsonErr != nil || len(verdicts) != 1 {
 		l.Fatalf("%v %v: %s", err, jsonErr, out)
 	}
@@ -158,4 +175,30 @@ func (l *lab) verify() {
 	_, l.sum.Gap, err = l.writes()
 	l.must(err)
 	l.sum.Acknowledged, l.sum.Lost = v.Acknowledged, v.Missing
+}
+
+// rotate has the CA of routes replaced by that of a generation, and waits until every node has followed.
+func (l *lab) rotate(generation int64) {
+	l.Helper()
+	l.run(fmt.Sprintf("kubectl annotate --overwrite -n %s ubc/%s unibus.dev/rotate=route-ca/%d", l.Namespace, l.bus, generation))
+	l.within("certificates of the new CA are used", func() error { return l.rotated(generation, "Switching", "DroppingOld", "Stable") })
+	l.within("every node has followed", func() error { return l.rotated(generation, "Stable") })
+}
+
+// rotated says how far the CA of routes is, unless it is of a generation and in one of the phases; in the last one of all, certificates are ready.
+func (l *lab) rotated(generation int64, phases ...string) error {
+	c, err := l.status()
+	if err != nil {
+		return err
+	}
+	said, there := "", false
+	for _, s := range c.Status.Certificates {
+		there = there || s.Name == "route-ca" && s.Generation == generation && slices.Contains(phases, s.Phase)
+		said += fmt.Sprintf("%s %d %s; ", s.Name, s.Generation, s.Phase)
+	}
+	ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionCertificatesReady)
+	if !there || ready == nil || len(phases) == 1 && ready.Status != "True" {
+		return fmt.Errorf("%s%+v", said, ready)
+	}
+	return nil
 }

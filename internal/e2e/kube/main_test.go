@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,39 +27,36 @@ var (
 	version = flag.String("version", "", "tag of the images")
 )
 
+// architecture is that of the images.
+const architecture = runtime.GOARCH
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // mustLab is the Kubernetes of a test, with a folder for what people have in theirs.
 func mustLab(t *testing.T) *lab {
 	t.Helper()
 	if *cluster == "" {
-		t.Skip("run by make e2e-short: it needs a Kubernetes")
+		t.Skip("run by make e2e and make e2e-short: it needs a Kubernetes")
 	}
 	root := crdtest.Root()
 	dir := t.TempDir()
-	if err := os.Symlink(filepath.Join(root, "bin", "images", runtime.GOARCH, "unibus"), filepath.Join(dir, "unibus")); err != nil {
+	if err := os.Symlink(filepath.Join(root, "bin", "images", architecture, "unibus"), filepath.Join(dir, "unibus")); err != nil {
 		t.Fatal(err)
 	}
-	l := newLab(t, Place{Devcluster: *cluster, Images: "unibus", Version: *version, Namespace: namespace, Operators: operatorNamespace,
+	return newLab(t, Place{Devcluster: *cluster, Images: "unibus", Version: *version, Namespace: namespace, Operators: operatorNamespace,
 		Root: root, Dir: dir})
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.tell()
-		}
-	})
-	return l
 }
 
 // tell shows what there is to see after a failure.
 func (l *lab) tell() {
 	for _, script := range []string{
-		"kubectl get -n bus ubc,sts,pods,pvc,certificates,events -o wide",
-		"kubectl get -n bus ubc -o yaml | sed -n '/^  status:/,$p'",
-		"kubectl describe -n bus pods | tail -n 120",
+		"kubectl get -n NS ubc,sts,pods,pvc,certificates,events -o wide",
+		"kubectl get -n NS ubc -o yaml | sed -n '/^  status:/,$p'",
+		"kubectl describe -n NS pods | tail -n 120",
 		"kubectl logs -n unibus-system deployment/ops --tail 60",
-		"for p in demo-0 demo-1 demo-2 writer; do echo \"--- $p\"; kubectl logs -n bus $p --tail 30; done",
+		"for p in $(kubectl get -n NS pods -o name); do echo \"--- $p\"; kubectl logs -n NS $p --tail 30; done",
 	} {
-		out, err := l.shell(context.WithoutCancel(l.Context()), script, "")
+		out, err := l.shell(context.WithoutCancel(l.Context()), strings.ReplaceAll(script, "NS", l.Namespace), "")
 		l.Logf("--- %s (%v)\n%s", script, err, out)
 	}
 }
