@@ -42,6 +42,9 @@ type Config struct {
 	// Grants are the subjects that the user may publish and subscribe to; all others are denied to it, in either direction. It is
 	// asked like IsAuthorized, of users that this admits. Nil, or empty lists, grant nothing.
 	Grants func(ed25519Hex string) (publish, subscribe []string)
+	// UserConnections is how many connections one user may have at a time. Who has as many is sent away without a word, so that its clients try
+	// on. 0 is any number.
+	UserConnections int
 	// Logger is told why a connection was refused, at debug level: strangers must not be able to fill a disk. Nil discards.
 	Logger *slog.Logger
 }
@@ -54,6 +57,7 @@ type Authenticator struct {
 	isListed     func(string) bool
 	isReady      func() bool
 	grants       func(string) (publish, subscribe []string)
+	most         int // connections of a user
 	log          *slog.Logger
 	bound        atomic.Pointer[bound]
 	counts       counts
@@ -69,7 +73,8 @@ func New(c Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{
-		internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, isListed: c.IsListed, isReady: c.IsReady, grants: c.Grants, log: c.Logger,
+		internal: internal, operators: map[string]bool{}, isAuthorized: c.IsAuthorized, isListed: c.IsListed, isReady: c.IsReady, grants: c.Grants,
+		most: c.UserConnections, log: c.Logger,
 	}
 	for i, public := range c.Operators {
 		h, err := UserHex(public)
@@ -117,7 +122,12 @@ func (a *Authenticator) Check(c server.ClientAuthentication) bool {
 	why := a.check(c)
 	if why == refusedUnknown && !(knew && a.isReady()) {
 		why = refusedNotReady
-		_ = a.bound.Load().server.DisconnectClientByID(c.GetID()) // it fails on who has gone by itself
+	}
+	if why == refusedNotReady || why == refusedMany {
+		// By its number another server, bound meanwhile, may have another connection.
+		if b := a.bound.Load(); b.find(c) != nil {
+			_ = b.server.DisconnectClientByID(c.GetID()) // it fails on who has gone by itself
+		}
 	}
 	a.counts.add(why)
 	if why != admitted {
@@ -154,7 +164,7 @@ func (a *Authenticator) check(c server.ClientAuthentication) verdict {
 		return refusedAccount
 	}
 	if account == "" {
-		return b.enter(c, key, func(key string) *rights { return a.ask(a.isAuthorized, key) })
+		return b.enter(c, key, a.most, func(key string) *rights { return a.ask(a.isAuthorized, key) })
 	}
 	// Listings name a connection by its nkey. The user name, which is only a wish, must not stay there as if it had been checked.
 	c.RegisterUser(&server.User{Username: key, Account: b.accounts[account]})

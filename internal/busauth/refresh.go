@@ -60,7 +60,7 @@ func (a *Authenticator) refresh(b *bound, key string) (gone []uint64, suspects [
 	for id, x := range u.sessions {
 		c := x.conn()
 		if c == nil {
-			delete(u.sessions, id)
+			u.forget(id)
 			continue
 		}
 		if x.rights == r {
@@ -68,7 +68,7 @@ func (a *Authenticator) refresh(b *bound, key string) (gone []uint64, suspects [
 		}
 		// Without an account: the server would take the connection out of it and put it back, and would do so for one that is closing, too.
 		c.RegisterUser(&server.User{Username: key, Permissions: permissions})
-		u.sessions[id] = session{conn: x.conn, rights: r}
+		u.sessions[id] = session{conn: x.conn, rights: r, ended: x.ended}
 		if !x.rights.within(now) {
 			suspects = append(suspects, suspect{id, now})
 			a.counts.add(narrowed)

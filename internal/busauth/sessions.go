@@ -14,6 +14,9 @@ const (
 	shardCount = 256
 	// sweepSize is how many connections of a user are looked at in passing.
 	sweepSize = 4
+	// manySize is how many are looked at when a user has as many as it may, for one that has ended: whoever tries again and again must not have
+	// all of them looked at each time.
+	manySize = 1024
 )
 
 // bound is a server, with the connections of users to it.
@@ -35,12 +38,14 @@ type shard struct {
 type user struct {
 	rights   *rights // the latest
 	sessions map[uint64]session
+	open     int // how many sessions are not known to have ended
 }
 
 // session is a connection of a user.
 type session struct {
 	conn   func() connection // nil once nothing of the server uses it any more
 	rights *rights           // what the server was told
+	ended  bool              // the server takes nothing more from it, and may still work through what it has read
 }
 
 // connection is the part of the server's record of a connection that changes what may be done through it.
@@ -69,9 +74,9 @@ func (b *bound) find(c server.ClientAuthentication) func() connection {
 	}
 }
 
-// enter registers a connection of a user, with the rights that it has now. The server sets them before Check returns, and reads nothing
-// from the connection before that.
-func (b *bound) enter(c server.ClientAuthentication, key string, ask func(string) *rights) verdict {
+// enter registers a connection of a user, with the rights that it has now, unless the user has most connections already (0: it may have any
+// number). The server sets the rights before Check returns, and reads nothing from the connection before that.
+func (b *bound) enter(c server.ClientAuthentication, key string, most int, ask func(string) *rights) verdict {
 	conn := b.find(c)
 	if conn == nil {
 		return refusedEnded
@@ -93,12 +98,44 @@ func (b *bound) enter(c server.ClientAuthentication, key string, ask func(string
 	} else if !u.rights.equal(r) {
 		u.rights = r
 	}
-	// A connection may log in a second time, as another user whose key it has: the server drops its subscriptions then, and it is
-	// known under both from there on, so that the removal of either ends it.
+	u.forget(c.GetID()) // it may log in a second time
+	if most > 0 && u.open >= most && !b.findEnded(u) {
+		return refusedMany
+	}
+	// The second time may be as another user whose key it has: the server drops its subscriptions then, and it is known under both from there
+	// on, so that the removal of either ends it.
 	u.sessions[c.GetID()] = session{conn: conn, rights: u.rights}
+	u.open++
 	c.RegisterUser(&server.User{Username: key, Account: b.accounts[AccountClients], Permissions: u.rights.permissions()})
 	s.sweep(key)
 	return admitted
+}
+
+// findEnded says whether one of the user's connections has ended since they were counted. It stays known: see find.
+func (b *bound) findEnded(u *user) bool {
+	n := manySize
+	for id, x := range u.sessions {
+		if x.ended {
+			continue
+		}
+		if b.server.GetClient(id) == nil {
+			x.ended = true
+			u.sessions[id] = x
+			u.open--
+			return true
+		}
+		if n--; n == 0 {
+			break
+		}
+	}
+	return false
+}
+
+func (u *user) forget(id uint64) {
+	if x, known := u.sessions[id]; known && !x.ended {
+		u.open--
+	}
+	delete(u.sessions, id)
 }
 
 // sweep forgets what has ended, in passing: a few connections of the user that has just come, who may
@@ -119,7 +156,7 @@ func (s *shard) prune(key string) {
 	u, n := s.users[key], sweepSize
 	for id, x := range u.sessions {
 		if x.conn() == nil {
-			delete(u.sessions, id)
+			u.forget(id)
 		}
 		if n--; n == 0 {
 			break

@@ -18,6 +18,7 @@ const (
 	refusedSignature
 	refusedUnknown
 	refusedNotReady
+	refusedMany
 	refusedAccount
 	refusedEnded
 	narrowed
@@ -33,6 +34,7 @@ var verdictText = [verdicts]string{
 	refusedSignature: "bad-signature",
 	refusedUnknown:   "unknown-key",
 	refusedNotReady:  "not-ready",
+	refusedMany:      "too-many",
 	refusedAccount:   "no-such-account",
 	refusedEnded:     "ended",
 	narrowed:         "narrowed",

@@ -100,7 +100,7 @@ var settings = []Setting{
 	{Name: "max-payload", Default: "1MiB", field: func(c *Config) any { return &c.MaxPayload },
 		Help: "largest message; bytes, or with KiB, MiB, GiB"},
 	{Name: "max-connections", Default: "65536", field: func(c *Config) any { return &c.MaxConnections },
-		Help: "clients at a time, of three quarters at most of the files that the process may have open"},
+		Help: "clients at a time, of three quarters at most of the files that the process may have open; one user has an eighth of them, and 16 at least"},
 	{Name: "max-subscriptions", Default: "10000", field: func(c *Config) any { return &c.MaxSubscriptions },
 		Help: "subscriptions of one client"},
 	{Name: "max-pending", Default: "64MiB", field: func(c *Config) any { return &c.MaxPending },

@@ -145,8 +145,9 @@ func (e *examination) login(ctx context.Context, raw string) standing {
 		case errors.Is(err, client.ErrBadServer):
 			return fault(NotUniBus, "give the URL of a node of UniBus", "%v", err)
 		case hungUp(err):
-			return fault(NodeNotReady, "wait a minute and try again; then have who runs the node see whether it is cut off from the others: "+
-				"it says how it is at /readyz of its --http-port", "the node takes nobody now: it is about to start, or cut off")
+			return fault(NodeNotReady, "wait a minute and try again, with fewer programs under this key if there are many; then have who runs the node see "+
+				"whether it is cut off from the others: it says how it is at /readyz of its --http-port",
+				"the node takes nobody now (it is about to start, or cut off), or has as many connections of this user as one may have")
 		}
 		return fault(LoginFailed, "try again, and have who runs the node look at its log", "%v", err)
 	})

@@ -93,7 +93,7 @@ func (p *plan) addAuth(c daemonconfig.Config) error {
 	if err != nil {
 		return fmt.Errorf("make the node's keys: %w", err)
 	}
-	p.members, err = newMembers(busauth.Config{Keys: keys, Operators: c.OperatorKeys, Logger: p.log},
+	p.members, err = newMembers(busauth.Config{Keys: keys, Operators: c.OperatorKeys, UserConnections: ofOne(p.server.Limits.MaxConnections), Logger: p.log},
 		membership.Config{RefuseAfter: c.CutOffRefuse}, c.CutOffDrop)
 	if err != nil {
 		return fmt.Errorf("--operator-key: %w", err)

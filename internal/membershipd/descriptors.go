@@ -26,3 +26,7 @@ func clients(wanted int, open uint64, log *slog.Logger) int {
 	log.Info("clients are bounded by the files that the process may have open", "max-connections", wanted, "open-files", open, "clients", most)
 	return int(most)
 }
+
+// ofOne is how many of the clients may be one user's: an eighth, so that it takes eight users to keep all others out. Where few may connect at all
+// it is sixteen, enough for the programs of a person.
+func ofOne(clients int) int { return max(clients/8, 16) }

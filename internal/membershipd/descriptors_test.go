@@ -22,3 +22,11 @@ func TestClientsLeaveOpenFiles(t *testing.T) {
 		t.Error("the system does not tell how many files may be open")
 	}
 }
+
+func TestOneUserHasAnEighthOfTheClients(t *testing.T) {
+	for clients, want := range map[int]int{65536: 8192, 15_000: 1875, 128: 16, 127: 16, 1: 16} {
+		if got := ofOne(clients); got != want {
+			t.Errorf("%d clients: %d of one user, want %d", clients, got, want)
+		}
+	}
+}

@@ -26,7 +26,7 @@ var (
 	descExpiry      = desc("certificate_expiry_timestamp_seconds", "When a certificate in use expires.", "use")
 	descUsable      = desc("certificate_files_usable", "0 while the files can't be used as they are (half rotated, cut off, gone): what was last good stays in force.", "use")
 	descRefused     = desc("tls_peers_refused_total", "Peers whose certificate was refused, by use (route is control's as well) and reason.", "use", "reason")
-	descLogins      = desc("logins_total", "Connections by what authentication said.", "verdict")
+	descLogins      = desc("logins_total", "Connections by what authentication said; too-many is a user who has as many as one may.", "verdict")
 	descAdmits      = desc("directory_ready", "1 when users are admitted: all users and rooms are known, and the node is not cut off from changes.")
 	descAge         = desc("directory_age_seconds", "How long ago it was last proven that no change of users and rooms was missed.")
 	descUsers       = desc("directory_users", "Users on the allowlist.")
