@@ -141,7 +141,8 @@ func TestABucketOfMegabytesIsLoaded(t *testing.T) {
 	const rooms = 20_000
 	for i := range rooms {
 		room := strings.NewReplacer("0", "A", "1", "B", "8", "C", "9", "D").Replace(fmt.Sprintf("%026d", i))
-		if _, err := js.PublishAsync(subjectOf(v1.BucketMembers, v1.MemberKey(room, hex)), []byte(`{"role":"member"}`)); err != nil {
+		_, err := js.PublishAsync(subjectOf(v1.BucketMembers, v1.MemberKey(room, hex)), []byte(`{"role":"member"}`), jetstream.WithStallWait(natstest.Patience))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -194,3 +194,26 @@ func TestWhatHappensBetweenTwoSteps(t *testing.T) {
 		expectErr(t, "the user", err, ErrNotFound)
 	})
 }
+
+// TestARoomIsDeletedWhileSomebodyComesIntoIt: whoever deletes it has listed its members before, and never looks again.
+func TestARoomIsDeletedWhileSomebodyComesIntoIt(t *testing.T) {
+	_, js := mustOne(t)
+	ctx := t.Context()
+	s := mustStore(t, js, StoreConfig{})
+	key, hex := mustUser(t, s, "ann")
+	for _, anew := range []bool{true, false} {
+		room := mustRoom(t, s, fmt.Sprint("lab-", anew))
+		meanwhile := func() {
+			r := must(t)(s.MarkDeleting(ctx, room.Name, 0)).(Record[v1.Room])
+			must(t)(nil, s.FinishDeletion(ctx, r.Value))
+			if anew {
+				mustRoom(t, s, room.Name)
+			}
+		}
+		_, err := mustStore(t, &between{js, room.ID, meanwhile}, StoreConfig{}).PutMember(ctx, room.Name, key, v1.RoleMember, 0)
+		expectErr(t, room.Name, err, ErrNotFound)
+		if all := strings.Join(live(t, s, v1.BucketMembers), " "); strings.Contains(all, hex) {
+			t.Errorf("%s: it is still in the room: %s", room.Name, all)
+		}
+	}
+}

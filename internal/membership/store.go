@@ -268,7 +268,7 @@ func (s *Store) spare(ctx context.Context, bucket string) error {
 	}
 	if filled(info, fullParts) {
 		return fmt.Errorf("%w: bucket %s holds %d of %d bytes, and the rest is kept for changes and removals; what removals have left "+
-			"behind is purged an hour later", ErrLimit, bucket, info.State.Bytes, info.Config.MaxBytes)
+			"behind is purged an hour later, and an operator may give the bucket more", ErrLimit, bucket, info.State.Bytes, info.Config.MaxBytes)
 	}
 	return nil
 }

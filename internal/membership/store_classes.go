@@ -118,13 +118,13 @@ func (s *Store) DeleteClass(ctx context.Context, name string, revision uint64) e
 	if err != nil {
 		return err
 	}
+	rooms, err := loadAll[v1.Room](ctx, s, v1.BucketRooms, keys)
+	if err != nil {
+		return err
+	}
 	leaving := ""
-	for _, key := range keys {
-		r, err := load[v1.Room](ctx, s, v1.BucketRooms, key)
+	for _, r := range rooms {
 		switch {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			return err
 		case r.Value.Class != name:
 		case r.Value.Deleting:
 			leaving = r.Value.Name

@@ -48,20 +48,45 @@ func page[T any](ctx context.Context, s *Store, bucket, filter, after string, li
 	if found {
 		i++
 	}
-	for _, key := range keys[i:] {
-		if len(list) == limit {
-			return list, next, nil
-		}
-		r, err := load[T](ctx, s, bucket, key)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
+	for keys = keys[i:]; len(keys) > 0 && len(list) < limit; {
+		n := min(len(keys), limit-len(list))
+		some, err := loadAll[T](ctx, s, bucket, keys[:n])
 		if err != nil {
 			return nil, "", err
 		}
-		list, next = append(list, r), key
+		list, keys = append(list, some...), keys[n:]
 	}
-	return list, "", nil
+	if len(keys) > 0 {
+		next = list[limit-1].key
+	}
+	return list, next, nil
+}
+
+// loadAll reads records, and leaves out those that are not there.
+func loadAll[T any](ctx context.Context, s *Store, bucket string, keys []string) ([]Record[T], error) {
+	all := make([]*Record[T], len(keys))
+	for i, key := range keys {
+		all[i] = &Record[T]{key: key}
+	}
+	err := abreast(all, func(to *Record[T]) error {
+		r, err := load[T](ctx, s, bucket, to.key)
+		if err == nil {
+			*to = r
+		} else if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Record[T], 0, len(all))
+	for _, r := range all {
+		if r.Revision > 0 {
+			list = append(list, *r)
+		}
+	}
+	return list, nil
 }
 
 // keys are those of a bucket that match a filter, those that were removed included, sorted, as the leader knows them.

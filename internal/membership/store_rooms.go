@@ -172,8 +172,26 @@ func (s *Store) PutMember(ctx context.Context, room, user string, role v1.Role, 
 		}
 		m.Value.Created = was.Value.Created
 	}
-	m.Revision, err = s.put(ctx, v1.BucketMembers, key, m.Value, at)
-	return m, err
+	if m.Revision, err = s.put(ctx, v1.BucketMembers, key, m.Value, at); err != nil || revision != 0 {
+		return m, err
+	}
+	return m, s.stays(ctx, r.Value, key, m.Revision)
+}
+
+// stays takes a membership back that was made in a room which was deleted meanwhile: whoever deletes it may have listed its members before. It
+// fails with ErrNotFound then.
+func (s *Store) stays(ctx context.Context, room v1.Room, key string, revision uint64) error {
+	again, err := s.OpenRoom(ctx, room.Name)
+	if err == nil && again.Value.ID != room.ID {
+		err = fmt.Errorf("%w: room %s was deleted, and another made of that name", ErrNotFound, room.Name)
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if gone := s.del(ctx, v1.BucketMembers, key, "", revision); gone != nil && !errors.Is(gone, ErrConflict) {
+		return gone
+	}
+	return err
 }
 
 // newMember returns the revision that a membership has which is not there.

@@ -232,7 +232,7 @@ func (b *bucket) see(watch int, key string, sequence uint64, value []byte, n *ne
 		k.watch = b.watch
 		b.born = append(b.born, sequence)
 	}
-	b.last = sequence
+	b.last = max(b.last, sequence)
 	if sequence > k.revision { // a replica that lags shows again what is past
 		k.revision, k.gone = sequence, time.Time{}
 		if value == nil {
