@@ -130,7 +130,7 @@ bench-failover: build $(STOCK) ## Measure the gaps that kills and planned stops 
 
 .PHONY: bench-users
 bench-users: build $(STOCK) ## Measure how soon a removed user is gone, and bystanders of a storm and of a flood
-	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) revoke storm
+	$(GO) run ./hack/bench -stock $(STOCK) $(BENCH) revoke storm flood
 
 .PHONY: pictures
 pictures: build $(STOCK) ## Draw docs/grow.svg and docs/failover.svg from a run made now

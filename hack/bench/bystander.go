@@ -11,22 +11,44 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
 
-// pace is the time between two messages of a bystander.
-const pace = 5 * time.Millisecond
+// pace is the time between two messages of a bystander, keptPace between two of those that are to be kept.
+const pace, keptPace = 5 * time.Millisecond, 50 * time.Millisecond
 
-// bystander is one user who says something to another, again and again, while something happens to the nodes that does not concern
-// them. Both are of this process, so that one clock tells.
+// bystander is one user who says something to another, again and again, and has something kept, while something happens to the nodes that does not
+// concern them. Both are of this process, so that one clock tells.
 type bystander struct {
 	stop  context.CancelFunc
 	group sync.WaitGroup
 	conns []*nats.Conn
+	lib   *client.Client
 
+	live trail // messages that the other has heard
+	kept trail // those that were acknowledged
+}
+
+// trail is what became of messages.
+type trail struct {
 	mu   sync.Mutex
 	said []time.Time // when each message was due
 	came []time.Time // zero for what has not come
+}
+
+func (t *trail) say(due time.Time) (number uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said, t.came = append(t.said, due), append(t.came, time.Time{})
+	return uint64(len(t.said) - 1)
+}
+
+func (t *trail) come(number uint64) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.came[number] = now
 }
 
 // calls are how messages of a time fared, in milliseconds from when they were due.
@@ -38,8 +60,8 @@ type calls struct {
 	Lost int     `json:"lost"`
 }
 
-// stand lets one user speak at a node and another listen at the next; both are in the room.
-func (p *program) stand(ctx context.Context, room string, speaker, listener person, at []*node) (*bystander, error) {
+// stand lets one user speak and append at a node and another listen at the next; both are in the room.
+func (p *program) stand(ctx context.Context, room int, speaker, listener person, at []*node) (*bystander, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &bystander{stop: cancel}
 	for i, who := range []person{speaker, listener} {
@@ -50,35 +72,46 @@ func (p *program) stand(ctx context.Context, room string, speaker, listener pers
 		}
 		s.conns = append(s.conns, conns...)
 	}
-	_, err := s.conns[1].Subscribe(v1.RoomSubjects(room), func(m *nats.Msg) {
-		now, i := time.Now(), binary.BigEndian.Uint64(m.Data)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.came[i] = now
-	})
+	_, err := s.conns[1].Subscribe(v1.RoomSubjects(roomID(room)), func(m *nats.Msg) { s.live.come(binary.BigEndian.Uint64(m.Data)) })
 	if err == nil {
 		err = s.conns[1].Flush()
+	}
+	var kept *client.Room
+	if err == nil {
+		s.lib, err = client.Connect(ctx, client.Options{Servers: []string{at[0].url}, CAs: p.shop.roots, Key: speaker.pair})
+	}
+	if err == nil {
+		kept, err = s.lib.Room(ctx, roomName(room))
 	}
 	if err != nil {
 		s.leave()
 		return nil, err
 	}
-	s.group.Go(func() { s.speak(ctx, v1.RoomSubject(room, speaker.key, "call")) })
+	subject := v1.RoomSubject(roomID(room), speaker.key, "call")
+	s.group.Go(func() {
+		s.live.speak(ctx, pace, func(i uint64) { _ = s.conns[0].Publish(subject, binary.BigEndian.AppendUint64(nil, i)) }) // what is not sent is lost, and counted so
+	})
+	s.group.Go(func() {
+		s.kept.speak(ctx, keptPace, func(i uint64) {
+			_ = kept.PublishAsync(ctx, client.Message{Data: binary.BigEndian.AppendUint64(nil, i)}, func(_ client.Receipt, err error) {
+				if err == nil {
+					s.kept.come(i)
+				}
+			})
+		})
+	})
 	return s, nil
 }
 
-func (s *bystander) speak(ctx context.Context, subject string) {
+func (t *trail) speak(ctx context.Context, pace time.Duration, send func(number uint64)) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
-	for i := uint64(0); ; i++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case due := <-tick.C:
-			s.mu.Lock()
-			s.said, s.came = append(s.said, due), append(s.came, time.Time{})
-			s.mu.Unlock()
-			_ = s.conns[0].Publish(subject, binary.BigEndian.AppendUint64(nil, i)) // what is not sent is lost, and counted so
+			send(t.say(due))
 		}
 	}
 }
@@ -89,23 +122,26 @@ func (s *bystander) leave() {
 	for _, nc := range s.conns {
 		nc.Close()
 	}
+	if s.lib != nil {
+		s.lib.Close()
+	}
 }
 
 // between tells how what was said from one time to another fared. What has not come two seconds and more after the end is lost.
-func (s *bystander) between(ctx context.Context, from, to time.Time) calls {
+func (t *trail) between(ctx context.Context, from, to time.Time) calls {
 	pause(ctx, time.Until(to.Add(2*time.Second)))
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var c calls
 	var took []float64
-	for i, at := range s.said {
+	for i, at := range t.said {
 		switch {
 		case at.Before(from) || !at.Before(to):
 			continue
-		case s.came[i].IsZero():
+		case t.came[i].IsZero():
 			c.Lost++
 		default:
-			took = append(took, s.came[i].Sub(at).Seconds()*1000)
+			took = append(took, t.came[i].Sub(at).Seconds()*1000)
 		}
 		c.Sent++
 	}

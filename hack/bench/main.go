@@ -150,11 +150,12 @@ var parts = []struct {
 		r.Memory, err = p.memory(ctx)
 		return err
 	}},
-	{"storm", "bystanders while 10,000 clients come back from a killed node, and beside a flood and a slow consumer",
-		func(p *program, ctx context.Context, r *results) (err error) {
-			r.Storms, err = p.storms(ctx)
-			return err
-		}},
+	{"storm", "bystanders, who talk and append, while 10,000 clients come back from a killed node", func(p *program, ctx context.Context, r *results) error {
+		return r.addStorm(p.storm(ctx))
+	}},
+	{"flood", "bystanders, who talk and append, beside a flood of both and a slow consumer", func(p *program, ctx context.Context, r *results) error {
+		return r.addStorm(p.floods(ctx))
+	}},
 	{"pictures", "draw a grow and a failover", func(p *program, ctx context.Context, _ *results) error { return p.draw(ctx) }},
 }
 

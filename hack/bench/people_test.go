@@ -103,7 +103,7 @@ func TestHeldOfUsers(t *testing.T) {
 // TestBetween counts what was said in a time, whenever it came.
 func TestBetween(t *testing.T) {
 	at := func(ms int) time.Time { return begun.Add(time.Duration(ms)*time.Millisecond - time.Hour) }
-	s := &bystander{
+	s := &trail{
 		said: []time.Time{at(0), at(5), at(10), at(15), at(20)},
 		came: []time.Time{at(1), at(7), {}, at(115), at(21)},
 	}
@@ -111,15 +111,20 @@ func TestBetween(t *testing.T) {
 	if diff := cmp.Diff(calls{P50: 51, P99: 99.02, Most: 100, Sent: 3, Lost: 1}, got, cmp.Transformer("rounded", func(f float64) int { return int(f*100 + 0.5) })); diff != "" {
 		t.Error(diff)
 	}
-	if r := (stormRow{Before: got, During: got, After: got}).judge(); r.Held {
-		t.Error("what was lost was not judged")
-	}
 	well := calls{Sent: 1}
-	if r := (stormRow{Before: well, During: well, After: well}).judge(); !r.Held {
-		t.Error("nothing was lost")
-	}
-	if r := (stormRow{Before: well, During: calls{}, After: well}).judge(); r.Held {
-		t.Error("a storm in which nobody said anything shows nothing")
+	for what, tt := range map[string]struct {
+		during fared
+		held   bool
+	}{
+		"nothing was lost":                        {fared{well, well}, true},
+		"what was lost is not judged":             {fared{got, well}, false},
+		"what was not kept is not judged":         {fared{well, got}, false},
+		"where nobody said anything, all is well": {fared{calls{}, well}, false},
+		"where nothing was kept, all is well":     {fared{well, calls{}}, false},
+	} {
+		if r := (stormRow{Before: fared{well, well}, During: tt.during, After: fared{well, well}}).judge(); r.Held != tt.held {
+			t.Error(what)
+		}
 	}
 }
 

@@ -49,14 +49,20 @@ func (r *results) printUsers(w io.Writer) {
 	if len(r.Storms) > 0 {
 		fmt.Fprintf(w, "\nbystanders, ms\tp50\tp99\tworst\tsent\tlost\tMiB of a node\tflood/s: live\tappends\tcut off\tseconds until all are back (still away)\tnone lost\n")
 		for _, s := range r.Storms {
-			line := func(when string, c calls, mib float64) {
-				fmt.Fprintf(w, "%s, %s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%.0f", s.What, when, c.P50, c.P99, c.Most, c.Sent, c.Lost, mib)
+			line := func(when string, c calls) {
+				fmt.Fprintf(w, "%s, %s\t%.2f\t%.2f\t%.2f\t%d\t%d", s.What, when, c.P50, c.P99, c.Most, c.Sent, c.Lost)
 			}
-			line("before", s.Before, s.Idle)
+			line("before", s.Before.Live)
+			fmt.Fprintf(w, "\t%.0f\n", s.Idle)
+			line("during", s.During.Live)
+			fmt.Fprintf(w, "\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f (%d)\t%s\n", s.Peak, s.Live, s.Kept, s.Cut, s.Back, s.Away, word(s.Held))
+			line("after", s.After.Live)
+			fmt.Fprintf(w, "\t%.0f\n", s.Later)
+			line("before, kept", s.Before.Kept)
 			fmt.Fprintln(w)
-			line("during", s.During, s.Peak)
-			fmt.Fprintf(w, "\t%.0f\t%.0f\t%.0f\t%.1f (%d)\t%s\n", s.Live, s.Kept, s.Cut, s.Back, s.Away, word(s.Held))
-			line("after", s.After, s.Later)
+			line("during, kept", s.During.Kept)
+			fmt.Fprintln(w)
+			line("after, kept", s.After.Kept)
 			fmt.Fprintln(w)
 		}
 	}

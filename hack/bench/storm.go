@@ -28,9 +28,9 @@ const (
 // stormRow is how bystanders and nodes fared.
 type stormRow struct {
 	What   string  `json:"what"`
-	Before calls   `json:"before"` // bystanders' messages
-	During calls   `json:"during"`
-	After  calls   `json:"after"`
+	Before fared   `json:"before"` // bystanders' messages
+	During fared   `json:"during"`
+	After  fared   `json:"after"`
 	Back   float64 `json:"back,omitempty"` // seconds until all clients were back
 	Away   int64   `json:"away,omitempty"` // clients that were not back then, when they were given up
 	// Idle is the memory of the largest surviving node before, Peak the most that any of them had, and Later what it had afterwards, in MiB.
@@ -44,50 +44,66 @@ type stormRow struct {
 	Held bool    `json:"held"`                   // that bystanders lost nothing
 }
 
-func (p *program) storms(ctx context.Context) ([]stormRow, error) {
-	b, err := p.newOurs("storm", 3)
+// fared is how bystanders' messages did: those that were told, and those that were kept.
+type fared struct {
+	Live calls `json:"live"`
+	Kept calls `json:"kept"`
+}
+
+func (s *bystander) between(ctx context.Context, from, to time.Time) fared {
+	return fared{s.live.between(ctx, from, to), s.kept.between(ctx, from, to)}
+}
+
+func (p *program) storm(ctx context.Context) (stormRow, error) {
+	return p.besides(ctx, "storm", func(b *bus, s *bystander, _ person) (stormRow, error) { return p.comeBack(ctx, b, s) })
+}
+
+func (p *program) floods(ctx context.Context) (stormRow, error) {
+	return p.besides(ctx, "flood", func(b *bus, s *bystander, staller person) (stormRow, error) {
+		return p.slowAndFlood(ctx, b, s, staller)
+	})
+}
+
+// besides does something to three nodes with many users, while bystanders talk at the second and third.
+func (p *program) besides(ctx context.Context, name string, what func(b *bus, s *bystander, staller person) (stormRow, error)) (r stormRow, err error) {
+	b, err := p.newOurs(name, 3)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer b.end()
 	if _, err := p.cold(ctx, b); err != nil {
-		return nil, err
+		return r, err
 	}
 	if err := p.populate(ctx, b, class, firstOfCrowd+p.users); err != nil {
-		return nil, err
+		return r, err
 	}
 	speaker, listener, staller, err := p.extras(ctx, b)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	beside := func(part func(*bystander) (stormRow, error)) (stormRow, error) {
-		s, err := p.stand(ctx, roomID(speaking), speaker, listener, b.nodes[1:])
-		if err != nil {
-			return stormRow{}, err
-		}
-		defer s.leave()
-		return part(s)
-	}
-	back, err := beside(func(s *bystander) (stormRow, error) { return p.comeBack(ctx, b, s) })
+	s, err := p.stand(ctx, speaking, speaker, listener, b.nodes[1:])
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	rows := []stormRow{back.judge()}
-	if err := b.nodes[0].start(); err != nil {
-		return rows, err
+	defer s.leave()
+	r, err = what(b, s, staller)
+	return r.judge(), err
+}
+
+func (r *results) addStorm(row stormRow, err error) error {
+	if err == nil {
+		r.Storms = append(r.Storms, row)
 	}
-	if err := p.known(ctx, b, firstOfCrowd+p.users); err != nil {
-		return rows, err
-	}
-	slow, err := beside(func(s *bystander) (stormRow, error) { return p.slowAndFlood(ctx, b, s, staller) })
-	if err != nil {
-		return rows, err
-	}
-	return append(rows, slow.judge()), nil
+	return err
 }
 
 func (r stormRow) judge() stormRow {
-	r.Held = r.Before.Lost+r.During.Lost+r.After.Lost == 0 && r.Before.Sent > 0 && r.During.Sent > 0 && r.After.Sent > 0
+	r.Held = true
+	for _, f := range []fared{r.Before, r.During, r.After} {
+		for _, c := range []calls{f.Live, f.Kept} {
+			r.Held = r.Held && c.Lost == 0 && c.Sent > 0
+		}
+	}
 	return r
 }
 
