@@ -105,6 +105,10 @@ test: clients ## Run all tests with the race detector, but those of the operator
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
 	$(GO) test -timeout 30m $(TESTFLAGS) ./controllers
 
+.PHONY: guards
+guards: ## Take guards of access and of kept data out, one at a time, and want their tests to fail (GUARDS='-run rooms', '-list'; minutes)
+	$(GO) run ./hack/guards $(GUARDS)
+
 .PHONY: model
 model: ## Explore the scaling rules breadth-first within a modelled environment (about ten minutes)
 	$(GO) test ./internal/scaling -run '^TestModel' -count=1 -v -timeout 15m -model.time 8m30s -model.rules 1m30s
