@@ -8,7 +8,7 @@
 //
 // The last line of its output is
 //
-//	soak: rounds N acknowledged N lost N duplicated N longest-gap-ms N longest-gap-planned-ms N
+//	soak: rounds N acknowledged N lost N duplicated N longest-gap-ms N longest-gap-planned-ms N leaks N refused N
 //
 // and the exit status is 1 when a write is lost or stored twice, when something reached a user who may not have it or was refused to
 // one who may, when a writer waited for more than a second in a step without a fault, when a cluster that nobody changed was not in

@@ -71,12 +71,14 @@ var errUsage = errors.New("wrong use")
 type Sums struct {
 	Rounds, Acknowledged, Lost, Duplicated int
 	LongestGap, LongestPlanned             time.Duration
+	// Leaks and Refused are what reached users who may not have it, and what was refused to users who may.
+	Leaks, Refused int
 }
 
 // String is the last line of the output.
 func (s Sums) String() string {
-	return fmt.Sprintf("soak: rounds %d acknowledged %d lost %d duplicated %d longest-gap-ms %d longest-gap-planned-ms %d",
-		s.Rounds, s.Acknowledged, s.Lost, s.Duplicated, s.LongestGap.Milliseconds(), s.LongestPlanned.Milliseconds())
+	return fmt.Sprintf("soak: rounds %d acknowledged %d lost %d duplicated %d longest-gap-ms %d longest-gap-planned-ms %d leaks %d refused %d",
+		s.Rounds, s.Acknowledged, s.Lost, s.Duplicated, s.LongestGap.Milliseconds(), s.LongestPlanned.Milliseconds(), s.Leaks, s.Refused)
 }
 
 // soak is a running soak.
@@ -187,7 +189,8 @@ func (s *soak) judge() error {
 // tally is the sums so far.
 func (s *soak) tally() Sums {
 	all, planned := s.ledger.Longest(s.began)
-	s.sums.Acknowledged = s.ledger.Acknowledged() + s.findings().Kept
+	f := s.findings()
+	s.sums.Acknowledged, s.sums.Leaks, s.sums.Refused = s.ledger.Acknowledged()+f.Kept, f.Leaks, f.Refused
 	s.sums.LongestGap, s.sums.LongestPlanned = max(s.sums.LongestGap, all.Length()), max(s.sums.LongestPlanned, planned.Length())
 	return s.sums
 }
