@@ -24,7 +24,7 @@ type Sum struct {
 var writer string
 
 // Demo installs the operator and takes the sample cluster from one node to three, back to one and to three again, while people talk and a
-// pod writes; a node is killed in between. It fails when something that was acknowledged is missing, or something was restarted but what was
+// pod writes; a node is killed in between, and the routes get another CA in the end. It fails when something that was acknowledged is missing, or something was restarted but what was
 // killed.
 func Demo(t T, p Place) Sum { return newLab(t, p).demo() }
 
@@ -59,6 +59,12 @@ func (l *lab) demo() Sum {
 	})
 	l.expectRestarts(map[string]int32{"demo-0": 0, "writer": 0})
 	l.step("kubectl scale: one becomes three again, with the volumes of before", grow)
+	l.expectRestarts(map[string]int32{"demo-0": 0, "demo-1": 0, "demo-2": 0, "writer": 0})
+	l.step("unibus.dev/rotate: the routes get another CA", func() {
+		l.rotate(2)
+		l.awaitReady(3)
+		l.awaitWrites()
+	})
 	l.expectRestarts(map[string]int32{"demo-0": 0, "demo-1": 0, "demo-2": 0, "writer": 0})
 	if now := l.uid("demo-0"); now != first {
 		l.sum.Restarted++
