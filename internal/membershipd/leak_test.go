@@ -95,6 +95,7 @@ type way struct {
 	role          v1.Role
 	removed       bool
 	reads, writes bool
+	admin         bool // of the bus, who has no more than others in rooms and none of what is the nodes'
 }
 
 // TestLeak tries every class of subject, header, reply subject and odd spelling in every role, while everything is listened to in all
@@ -102,8 +103,9 @@ type way struct {
 func TestLeak(t *testing.T) {
 	s := mustStage(t)
 	for _, w := range []way{
-		{"member", v1.RoleMember, false, true, true}, {"reader", v1.RoleReader, false, true, false},
-		{"just removed", v1.RoleMember, true, false, false}, {"stranger", "", false, false, false},
+		{name: "member", role: v1.RoleMember, reads: true, writes: true}, {name: "reader", role: v1.RoleReader, reads: true},
+		{name: "admin of the room", role: v1.RoleAdmin, reads: true, writes: true}, {name: "admin of the bus", admin: true},
+		{name: "just removed", role: v1.RoleMember, removed: true}, {name: "stranger"},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			l := s.mustAttacker(t, w)
@@ -127,6 +129,11 @@ func TestLeak(t *testing.T) {
 func (s *stage) mustAttacker(t *testing.T, w way) *line {
 	t.Helper()
 	me := mustUser(t, s.store, "me-"+strings.ReplaceAll(w.name, " ", "-"))
+	if w.admin {
+		if _, err := s.store.SetAdmin(t.Context(), me.key, true, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if w.role != "" {
 		s.mustPut(t, s.red, me, w.role)
 	}
