@@ -45,6 +45,8 @@ func (p *pass) decide() scaling.Step {
 		return scaling.Step{Action: scaling.Wait, Person: true, Reason: p.damaged.Error(), Remedy: "restore it from a backup"}
 	case !p.set.DeletionTimestamp.IsZero():
 		return scaling.Step{Action: awaitSet, Reason: "the StatefulSet is being deleted, and is made anew then"}
+	case wish(p.set) != wished && p.untold():
+		return scaling.Step{Action: beginScaling, Reason: fmt.Sprintf("%d members are wished", wished)}
 	case wish(p.set) != wished:
 		return scaling.Step{Action: takeWish, Reason: fmt.Sprintf("%d members are wished", wished)}
 	case p.unnoted():
@@ -53,7 +55,9 @@ func (p *pass) decide() scaling.Step {
 	if step := p.doom(); step != nil {
 		return *step
 	}
-	return p.roll(p.grow(p.tendClasses(p.discard(p.Next(p.record, p.desired(), p.seen)))))
+	next := p.Next(p.record, p.desired(), p.seen)
+	p.scaled = next.Action == scaling.Done
+	return p.roll(p.grow(p.tendClasses(p.discard(next))))
 }
 
 // act carries the step out. What stands against it is no error of the pass: the next one looks again.
@@ -111,7 +115,7 @@ func (p *pass) do(ctx context.Context) error {
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationRolled] = s.Annotations[annotationTemplate] })
 	case scaling.Resize:
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(p.step.Size)) })
-	case scaling.WriteKnownID:
+	case scaling.WriteKnownID, beginScaling:
 		return nil // the report has it
 	case scaling.SendOrder:
 		signed, err := p.scene().Order(p.step, nil).Sign(p.credentials.order.Sign)

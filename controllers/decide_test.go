@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -113,29 +112,6 @@ func TestFingerprint(t *testing.T) {
 	}
 	if plain("1") == plain("2") {
 		t.Error("what has no generation is told by its version")
-	}
-}
-
-// TestLastScaling follows a change from the step that takes the wish to its end, and one that takes its place.
-func TestLastScaling(t *testing.T) {
-	p := seen(1)
-	p.c.Spec.Replicas = 3
-	p.step, p.acted = scaling.Step{Action: takeWish}, true
-	last := p.facts(nil).lastScaling(nil)
-	if last == nil || last.From != 1 || last.To != 3 || last.Result != v1alpha1.ScalingRunning {
-		t.Fatalf("begun: %+v", last)
-	}
-	p.step, p.acted = scaling.Step{Action: scaling.Wait}, false
-	if diff := cmp.Diff(last.DeepCopy(), p.facts(nil).lastScaling(last.DeepCopy())); diff != "" {
-		t.Errorf("under way:\n%s", diff)
-	}
-	p.step = scaling.Step{Action: scaling.Done}
-	if last = p.facts(nil).lastScaling(last); last.Result != v1alpha1.ScalingCompleted || last.CompletionTime == nil {
-		t.Errorf("ended: %+v", last)
-	}
-	ended := last.DeepCopy()
-	if diff := cmp.Diff(ended, p.facts(nil).lastScaling(last)); diff != "" {
-		t.Errorf("ended twice:\n%s", diff)
 	}
 }
 

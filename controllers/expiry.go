@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -17,9 +18,9 @@ import (
 // certificates are those in use: of nodes, of the operator, and of the CAs that issued them.
 func (f facts) certificates() (out []v1alpha1.CertificateStatus) {
 	for _, a := range f.cas {
-		add := func(name string, c *x509.Certificate) {
+		add := func(name string, c *x509.Certificate, renewal *metav1.Time) {
 			end := metav1.NewTime(c.NotAfter)
-			s := v1alpha1.CertificateStatus{Name: name, NotAfter: &end, Phase: a.phase}
+			s := v1alpha1.CertificateStatus{Name: name, NotAfter: &end, RenewalTime: renewal, Phase: a.phase}
 			if a.ref == nil {
 				s.Generation = a.generations.Issuing()
 				if a.phase == phaseBothTrusted || a.phase == phaseStable {
@@ -29,18 +30,38 @@ func (f facts) certificates() (out []v1alpha1.CertificateStatus) {
 			out = append(out, s)
 		}
 		if len(a.used.chain) > 0 {
-			add(strings.TrimSuffix(a.name, "-ca"), a.used.chain[0])
+			add(strings.TrimSuffix(a.name, "-ca"), a.used.chain[0], a.renewal(a.used.chain[0]))
 			last := a.used.chain[len(a.used.chain)-1]
 			if i := slices.IndexFunc(a.used.cas, func(ca *x509.Certificate) bool { return last.CheckSignatureFrom(ca) == nil }); i >= 0 {
-				add(a.name, a.used.cas[i])
+				add(a.name, a.used.cas[i], a.replacement(a.used.cas[i]))
 			}
 		}
 		if a.kept != nil && len(a.kept.chain) > 0 {
-			add("operator", a.kept.chain[0])
+			add("operator", a.kept.chain[0], a.renewal(a.kept.chain[0]))
 		}
 	}
 	slices.SortFunc(out, func(a, b v1alpha1.CertificateStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return out
+}
+
+// renewal is when cert-manager renews a certificate: when the spec has it, or else when two thirds of its life are over.
+func (a *authority) renewal(c *x509.Certificate) *metav1.Time {
+	life := c.NotAfter.Sub(c.NotBefore)
+	before := life / 3
+	if r := a.renewBefore; r != nil && r.Duration < life {
+		before = r.Duration
+	}
+	at := metav1.NewTime(c.NotAfter.Add(-before).Truncate(time.Second))
+	return &at
+}
+
+// replacement is when the operator replaces a CA: when three fifths of its life are over. Of an issuer's it knows nothing.
+func (a *authority) replacement(ca *x509.Certificate) *metav1.Time {
+	if a.ref != nil {
+		return nil
+	}
+	at := metav1.NewTime(due(ca).Truncate(time.Second))
+	return &at
 }
 
 // inUse is how many certificates of nodes and of the operator are in use when all are.

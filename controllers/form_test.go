@@ -36,6 +36,7 @@ func TestFormAndScale(t *testing.T) {
 	if three.Status.Replication.Least != 3 || len(three.Status.Members) != 3 || three.Status.ClusterID != one.Status.ClusterID {
 		t.Errorf("three: %+v", three.Status)
 	}
+	expectScaled(t, three, 1, 3, said)
 	l.expectHeard(2, said)
 	l.kill(2) // it comes back as who it was
 	natstest.Within(t, limit, "the killed node", func() bool { return answers(t.Context(), "http://"+l.address(2, 8222)+"/readyz") })
@@ -51,6 +52,7 @@ func TestFormAndScale(t *testing.T) {
 	if want := "demo-0-0=member"; names(last) != want {
 		t.Errorf("members: %s, want %s", names(last), want)
 	}
+	expectScaled(t, last, 3, 1, said)
 	l.expectHeard(0, said)
 
 	l.scale(3) // on the volumes that were kept

@@ -289,7 +289,7 @@ func (p *pass) retain(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 
 // repairing says whether a member that was lost is being replaced, or was and is not yet.
 func (f facts) repairing() bool {
-	if f.record == nil || f.step.Action == takeWish || f.c.Status.LastScaling != nil && f.c.Status.LastScaling.Result == v1alpha1.ScalingRunning {
+	if f.record == nil || f.step.Action == takeWish || f.step.Action == beginScaling || f.c.Status.LastScaling != nil && f.c.Status.LastScaling.Result == v1alpha1.ScalingRunning {
 		return false
 	}
 	for _, n := range f.record.Names {

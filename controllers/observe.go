@@ -67,6 +67,8 @@ type pass struct {
 	// rollout is nil before there is a StatefulSet.
 	rollout *rollout
 	step    scaling.Step
+	// scaled is true when the members and the replicas are as wished, whatever else is to be done.
+	scaled bool
 	// acted is true when the step was carried out, failed says why not.
 	acted  bool
 	failed error

@@ -53,6 +53,7 @@ func (p *pass) report(ctx context.Context, err error) (reconcile.Result, error) 
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("report on %s: %w", p.c.Name, err)
 	}
+	p.tellScaling(before.Status.LastScaling)
 	return reconcile.Result{RequeueAfter: p.pause(stopped)}, nil
 }
 
@@ -95,7 +96,7 @@ func (p *pass) tell(ctx context.Context) {
 
 // eventReasons are the reasons of events, by what was done.
 var eventReasons = map[scaling.Action]string{
-	takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
+	beginScaling: "ScalingBegun", takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
 	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted", replaceDisk: "DiskReplaced",
 	noteClasses: "ClassesNoted", putClass: "ClassMade", dropClass: "ClassDeleted", growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",

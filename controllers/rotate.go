@@ -15,6 +15,7 @@ import (
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -48,7 +49,9 @@ type authority struct {
 	// certificate is the Certificate and its Secret, mounted the Secret that pods mount.
 	certificate, mounted string
 	// ref is the issuer, nil for a CA of the cluster's own; generation is then the name of each of its generations, of which some exist.
-	ref         *v1alpha1.IssuerReference
+	ref *v1alpha1.IssuerReference
+	// renewBefore is how long before their end what it issues is renewed, nil for cert-manager's own choice.
+	renewBefore *metav1.Duration
 	generation  func(int64) string
 	generations manifests.Authority
 	rotation
@@ -63,10 +66,10 @@ type authority struct {
 func (p *pass) authorities() []*authority {
 	c := p.c
 	route := &authority{name: "route-ca", certificate: c.RouteCertificateName(), mounted: c.RouteTLSName(), ref: c.Spec.TLS.Route.IssuerRef,
-		generation: c.RouteCAName}
+		renewBefore: c.Spec.TLS.Route.RenewBefore, generation: c.RouteCAName}
 	route.own, route.kept = materialOf(p.secrets[c.OperatorCertificateName()]), materialOf(p.secrets[c.OperatorTLSName()])
 	clients := &authority{name: "client-ca", certificate: c.ClientCertificateName(), mounted: c.ClientTLSName(), ref: c.Spec.TLS.Client.IssuerRef,
-		generation: c.ClientCAIssuerName}
+		renewBefore: c.Spec.TLS.Client.RenewBefore, generation: c.ClientCAIssuerName}
 	clients.grace = cmp.Or(p.Grace, defaultGrace)
 	for _, a := range []*authority{route, clients} {
 		a.phase, a.issued, a.used = phaseStable, materialOf(p.secrets[a.certificate]), materialOf(p.secrets[a.mounted])
@@ -239,11 +242,15 @@ func (p *pass) decline(a *authority, what string) {
 	p.Events.Eventf(p.c, nil, corev1.EventTypeWarning, "RotationDeclined", "rotate", "%s: %s: %s", v1alpha1.AnnotationRotate, what, why)
 }
 
-// old says whether three fifths of the life of the CA in use are over. cert-manager renews it a little later, with the same key, should nobody
-// replace it.
+// due is when three fifths of the life of a CA are over. cert-manager renews it a little later, with the same key, should nobody replace it.
+func due(ca *x509.Certificate) time.Time {
+	return ca.NotBefore.Add(ca.NotAfter.Sub(ca.NotBefore) / 5 * 3)
+}
+
+// old says whether the CA in use is due.
 func (a *authority) old(now time.Time) bool {
 	for _, ca := range a.used.anchors(now) {
-		if now.After(ca.NotBefore.Add(ca.NotAfter.Sub(ca.NotBefore) / 5 * 3)) {
+		if now.After(due(ca)) {
 			return true
 		}
 	}

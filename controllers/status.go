@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/unibus/unibus/api/v1alpha1"
@@ -66,6 +65,7 @@ func (f facts) members() (out []v1alpha1.MemberStatus) {
 			}
 			m.Lag += lag(s, name)
 		}
+		m.Lag = rounded(m.Lag)
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b v1alpha1.MemberStatus) int {
@@ -82,6 +82,15 @@ func lag(s jsadmin.Stream, server string) int64 {
 		return 0
 	}
 	return int64(leader.Messages - r.Messages)
+}
+
+// rounded rounds up to the first digit: what is told of one that is away for long does not change with every message that others write.
+func rounded(n int64) int64 {
+	unit := int64(1)
+	for n/unit >= 10 {
+		unit *= 10
+	}
+	return (n + unit - 1) / unit * unit
 }
 
 // common is the version that all members run, empty while they differ or one does not tell.
@@ -109,18 +118,6 @@ func (f facts) replication() *v1alpha1.ReplicationStatus {
 	}
 	r.Summary = fmt.Sprintf("%d/%d, %d of %d streams in sync", r.Least, r.Wanted, r.InSync, r.Streams)
 	return r
-}
-
-// lastScaling follows a change of the number of members: it begins with the step that takes the wish and ends when nothing is left to do.
-func (f facts) lastScaling(last *v1alpha1.ScalingStatus) *v1alpha1.ScalingStatus {
-	now := metav1.NewTime(f.now.Truncate(1e9))
-	switch {
-	case f.step.Action == takeWish && f.acted && f.record != nil:
-		return &v1alpha1.ScalingStatus{From: int32(active(f.record)), To: f.c.Spec.Replicas, StartTime: now, Result: v1alpha1.ScalingRunning}
-	case last != nil && last.Result == v1alpha1.ScalingRunning && f.step.Action == scaling.Done:
-		last.Result, last.CompletionTime = v1alpha1.ScalingCompleted, &now
-	}
-	return last
 }
 
 // active counts the names that may be members.

@@ -74,7 +74,7 @@ type MemberStatus struct {
 	// Whether it is in sync and serves clients.
 	// +optional
 	Ready bool `json:"ready,omitempty"`
-	// Messages that it has yet to copy; 0 in sync.
+	// Messages that it has yet to copy, rounded up to the first digit; 0 in sync.
 	// +optional
 	Lag int64 `json:"lag,omitempty"`
 	// Whether it leads the meta group, which knows members and streams.
@@ -106,21 +106,36 @@ type ReplicationStatus struct {
 
 // ScalingStatus is a change of the number of nodes, with what it kept.
 type ScalingStatus struct {
-	// Number of members before.
+	// Number of members that was wished before.
 	From int32 `json:"from"`
-	// Number of members that are wished.
+	// Number of members that is wished; in one that was cancelled, that was.
 	To int32 `json:"to"`
 	// When it began.
 	StartTime metav1.Time `json:"startTime"`
 	// When it ended; not set while it is under way.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// Running, Completed, Cancelled or Failed (something is missing).
+	// Running, Completed, Cancelled (it was turned back to where it began) or Failed (something is missing).
 	// +kubebuilder:validation:Enum=Running;Completed;Cancelled;Failed
 	Result ScalingResult `json:"result"`
+	// What each stream held when it began, until it has ended. One that takes the place of another goes on with what was counted first.
+	// +optional
+	// +listType=map
+	// +listMapKey=stream
+	Before []StreamCount `json:"before,omitempty"`
 	// What was counted before and after; set once it has ended.
 	// +optional
 	Ledger *Ledger `json:"ledger,omitempty"`
+}
+
+// StreamCount is what a stream held at one moment, as its leader said.
+type StreamCount struct {
+	// Account and name of the stream, with a slash between.
+	Stream string `json:"stream"`
+	// How many messages it held.
+	Messages int64 `json:"messages"`
+	// Sequence of the last message that was ever in it. It never goes back, unless something is lost.
+	Last int64 `json:"last"`
 }
 
 // ScalingResult is how a change of the number of nodes ended.
@@ -134,30 +149,33 @@ const (
 	ScalingFailed    ScalingResult = "Failed"
 )
 
-// Ledger compares what all streams held before a change with what they hold after it.
+// Ledger compares what all streams held before a change with what they hold after it. It is counted, by sequences: that every message is the same
+// is told by unibus cluster ledger, which reads them.
 type Ledger struct {
-	// Such as "nothing lost: 12 streams, 48211 messages".
+	// Such as "nothing is missing: 12 streams, 48211 messages, 31 keys".
 	Verdict string `json:"verdict"`
-	// Streams that were compared.
+	// What was there before.
 	// +optional
-	Streams int32 `json:"streams,omitempty"`
-	// Messages that were there before and are there after.
-	// +optional
-	Messages int64 `json:"messages,omitempty"`
-	// Messages that the streams' own limits removed meanwhile, as they should.
-	// +optional
-	Dropped int64 `json:"dropped,omitempty"`
-	// Messages that are missing or have changed. Anything but 0 is a loss.
-	// +optional
-	Lost int64 `json:"lost,omitempty"`
-	// Consumers whose acknowledgements went back.
-	// +optional
-	Consumers int32 `json:"consumers,omitempty"`
-	// Streams in which something is missing, account and name, ten at most.
+	Before *Count `json:"before,omitempty"`
+	// What is there after. What streams drop by their own limits is not missing.
+	After Count `json:"after"`
+	// Messages that are missing at least. Anything but 0 is a loss.
+	Missing int64 `json:"missing"`
+	// Streams in which something is missing, and what, ten at most. One that was deleted meanwhile is among them.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
-	Missing []string `json:"missing,omitempty"`
+	MissingIn []string `json:"missingIn,omitempty"`
+}
+
+// Count is what all streams hold together.
+type Count struct {
+	// How many streams there are, those of key-value buckets among them.
+	Streams int32 `json:"streams"`
+	// How many messages streams hold that are not of a bucket: the history of rooms.
+	Messages int64 `json:"messages"`
+	// How many keys buckets hold: users, rooms, members and what else is known of them, also keys that were removed a short while ago.
+	Keys int64 `json:"keys"`
 }
 
 // EndpointsStatus says where the bus is reached.
@@ -191,7 +209,7 @@ type CertificateStatus struct {
 	// When its time ends.
 	// +optional
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
-	// When it is to be renewed.
+	// When cert-manager is to renew it, or the operator to replace a CA of the cluster's own. Not set for the CA of an issuer of yours.
 	// +optional
 	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
 	// Which of the cluster's own CAs, one after the other, it is or is issued by; 0 with an issuer of yours.
