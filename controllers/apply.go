@@ -55,7 +55,7 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 	in := manifests.Inputs{
 		Image: image(p.c.Spec, p.Options), OperatorNamespace: p.Namespace, OperatorLabels: p.Labels,
 		RouteCA: p.cas[0].generations, ClientCA: p.cas[1].generations,
-		MaxUnavailable: p.maxUnavailable(), Volume: p.smallest(),
+		MaxUnavailable: p.maxUnavailable(), Volume: p.smallest(), Addresses: p.outside.addresses,
 	}
 	p.volume = in.Volume
 	for place := range p.pods { // should the StatefulSet be made anew, around pods that run

@@ -93,6 +93,8 @@ func (f facts) certificatesReady() verdict {
 		return no(v1alpha1.ReasonCertificatePending, "Not all certificates are issued yet.")
 	case f.rotating() != "":
 		return no(v1alpha1.ReasonRotating, "%s", f.rotating())
+	case f.addressPending() != "":
+		return no(v1alpha1.ReasonAddressPending, "%s", f.addressPending())
 	}
 	return yes(v1alpha1.ReasonCertificatesValid, "All certificates are issued, valid and in use.")
 }

@@ -53,6 +53,7 @@ type pass struct {
 	nodes []*v1.NodeStatus
 	steering.JetStream
 	losses
+	outside outside
 
 	// classes are the history classes that the bus has, by name, nil where nobody asked; noClasses is why they can't be read.
 	classes   map[string]v1.Class
@@ -99,6 +100,9 @@ func (p *pass) observe(ctx context.Context) error {
 	p.Fill(&p.seen)
 	p.seen.Quiet = p.quiet.Measure(p.record, p.seen, p.JetStream)
 	if err := p.observeLost(ctx); err != nil {
+		return err
+	}
+	if err := p.observeOutside(ctx); err != nil {
 		return err
 	}
 	p.ended = time.Now()

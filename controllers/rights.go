@@ -21,7 +21,7 @@ package controllers
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=list;patch;delete
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch;delete
 //
-// Volumes and machines are in no namespace. Without these it is not seen that a machine is gone.
+// Volumes and machines are in no namespace. Without these it is not seen that a machine is gone, nor at which addresses machines are reached.
 // +kubebuilder:rbac:groups="",resources=persistentvolumes,verbs=get;patch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=list
 //

@@ -18,7 +18,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'LoadBalancer' || !has(oldSelf.type) || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))",message="Kubernetes does not change the class of a load balancer; set type to ClusterIP first, then to LoadBalancer with the new class",fieldPath=".loadBalancerClass",reason=FieldValueForbidden
 type ExposeSpec struct {
 	// ClusterIP: within the Kubernetes cluster only. NodePort: at a port of every machine. LoadBalancer: at an address that the
-	// environment gives; it enters the certificate once it is known. Default: ClusterIP.
+	// environment gives. Addresses, those of the first 16 machines by name, enter the certificate once they are known. Default: ClusterIP.
 	// +optional
 	// +kubebuilder:default=ClusterIP
 	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer

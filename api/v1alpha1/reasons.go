@@ -36,6 +36,7 @@ const (
 	ReasonCertificateFailed  = "CertificateFailed"
 	ReasonCertificateExpired = "CertificateExpired"
 	ReasonIssuerWithoutCA    = "IssuerWithoutCA"
+	ReasonAddressPending     = "AddressPending"
 	ReasonSecretLost         = "SecretLost"
 	ReasonNotOwned           = "NotOwned"
 	ReasonApplyRefused       = "ApplyRefused"
@@ -133,6 +134,8 @@ var reasons = []Reason{
 		"See why cert-manager does not renew the Certificate that the message names, and whether clocks are right."},
 	{ReasonIssuerWithoutCA, []string{ready, progressing, certs, stalled}, "An issuer gives no CA (ca.crt), so that nobody could know whom it certifies.",
 		"Name an issuer that has a CA, or none, in spec.tls.route or spec.tls.client; the message names the Certificate."},
+	{ReasonAddressPending, []string{certs}, "An address of the load balancer or of a machine is not known yet, or not in the certificate for clients. Within Kubernetes the bus is reached.",
+		"Nothing; if it stays, the environment has no load balancers, or the operator may not see machines: give spec.tls.client.names, or choose another spec.expose.type."},
 	{ReasonSecretLost, []string{ready, progressing, degraded, stalled}, "A Secret that was made once is gone or damaged while nodes run with what it held.",
 		"Restore it from a backup. Instead of the Secret of the first admin, spec.admins may name the admins of the bus. Nodes go on meanwhile."},
 
