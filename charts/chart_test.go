@@ -138,7 +138,7 @@ func one[T client.Object](t *testing.T, all []client.Object, is func(T) bool) T 
 var everything = []string{
 	`image={"repository":"registry.example.com:5000/unibus/unibus-operator","tag":"1.2.3","pullPolicy":"Always"}`,
 	`imagePullSecrets=["one","two"]`, `nodeImage="registry.example.com:5000/unibus/membershipd"`, `watchNamespace="chat"`, `replicas=2`,
-	`logLevel="debug"`, `crds={"install":false}`, `metrics={"enabled":false}`, `deletionProtection={"enabled":false}`, `resources={"limits":{"memory":"1Gi"}}`,
+	`logLevel="debug"`, `clientCAGrace="1h30m"`, `crds={"install":false}`, `metrics={"enabled":false}`, `deletionProtection={"enabled":false}`, `resources={"limits":{"memory":"1Gi"}}`,
 	`nodeSelector={"disk":"fast"}`, `tolerations=[{"key":"a","operator":"Exists"}]`, `affinity={"nodeAffinity":{}}`,
 	`priorityClassName="high"`, `podLabels={"team":"chat"}`, `podAnnotations={"seen":"yes"}`,
 }
@@ -258,6 +258,7 @@ func TestRefusedValues(t *testing.T) {
 		{`watchNamespace=["a","b"]`, "watchNamespace"},
 		{`replicas=-1`, "replicas"},
 		{`logLevel="loud"`, "logLevel"},
+		{`clientCAGrace="30s"`, "clientCAGrace"},
 		{`crds={"instal":true}`, "instal"},
 		{`watchNamespaces="a"`, "watchNamespaces"},
 	} {

@@ -28,11 +28,12 @@ type Options struct {
 	Dial steering.Dial
 	// Rest is how long after a pass that found nothing to do the next one is, unless something happens. Default: one minute.
 	Rest time.Duration
-	// Grace is how long clients are told a CA before nodes have certificates of it, and the one before it after that. Default: one hour.
+	// Grace is how long clients are told a CA before nodes have certificates of it, and the one before it after that. Default: DefaultGrace.
 	Grace time.Duration
 }
 
-const defaultGrace = time.Hour
+// DefaultGrace is the time that clients have to take a new CA: enough for what reads a ConfigMap or Secret that it mounts.
+const DefaultGrace = time.Hour
 
 // Reconciler brings clusters to what is wished. One cluster is worked on by one goroutine at a time.
 type Reconciler struct {

@@ -70,7 +70,7 @@ func (p *pass) authorities() []*authority {
 	route.own, route.kept = materialOf(p.secrets[c.OperatorCertificateName()]), materialOf(p.secrets[c.OperatorTLSName()])
 	clients := &authority{name: "client-ca", certificate: c.ClientCertificateName(), mounted: c.ClientTLSName(), ref: c.Spec.TLS.Client.IssuerRef,
 		renewBefore: c.Spec.TLS.Client.RenewBefore, generation: c.ClientCAIssuerName}
-	clients.grace = cmp.Or(p.Grace, defaultGrace)
+	clients.grace = cmp.Or(p.Grace, DefaultGrace)
 	for _, a := range []*authority{route, clients} {
 		a.phase, a.issued, a.used = phaseStable, materialOf(p.secrets[a.certificate]), materialOf(p.secrets[a.mounted])
 		a.generations = p.generations(a)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
@@ -44,6 +45,7 @@ type settings struct {
 	labels                                   map[string]string
 	leaderElection, check                    bool
 	probes, metrics, level                   string
+	grace                                    time.Duration
 }
 
 // lease is held by the operator that works.
@@ -65,6 +67,8 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 	f.StringVar(&s.probes, "probe-address", ":8081", "where /healthz and /readyz are served; 0 for nowhere")
 	f.StringVar(&s.metrics, "metrics-address", "0", "where /metrics is served over HTTPS, to whom the API server knows and lets get it; 0 for nowhere")
 	f.StringVar(&s.level, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	f.DurationVar(&s.grace, "client-ca-grace", controllers.DefaultGrace,
+		"how long clients are told a new CA before nodes present certificates of it, and the old one after that: as long as they may take to read it")
 	f.BoolVar(&s.check, "check", false, "say whether an operator of that namespace is at work and has what it needs, and end")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -74,6 +78,8 @@ func parse(args []string, out io.Writer) (s settings, err error) {
 		return s, fmt.Errorf("%q is no flag; see --help", f.Arg(0))
 	case s.operatorNamespace == "":
 		return s, errors.New("--operator-namespace is needed, or POD_NAMESPACE in the environment")
+	case s.grace <= 0:
+		return s, fmt.Errorf("--client-ca-grace is %v: clients need some time to read a new CA, 1m at least where they mount it", s.grace)
 	case len(s.labels) == 0:
 		return s, errors.New("--operator-labels must name at least one label, or the control endpoint would be open to a whole namespace")
 	}
@@ -133,7 +139,7 @@ func run(ctx context.Context, s settings) error {
 		return fmt.Errorf("make the manager: %w", err)
 	}
 	r := &controllers.Reconciler{Options: controllers.Options{
-		Repository: s.repository, Version: Version, Namespace: s.operatorNamespace, Labels: s.labels,
+		Repository: s.repository, Version: Version, Namespace: s.operatorNamespace, Labels: s.labels, Grace: s.grace,
 	}}
 	if err := r.SetupWithManager(m); err != nil {
 		return err

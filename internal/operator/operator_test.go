@@ -19,6 +19,8 @@ func TestParse(t *testing.T) {
 		{nil, "--operator-namespace"},
 		{[]string{"--operator-namespace", "a", "b"}, `"b" is no flag`},
 		{[]string{"--operator-namespace", "a", "--operator-labels", ""}, "--operator-labels"},
+		{[]string{"--operator-namespace", "a", "--client-ca-grace", "24h"}, ""},
+		{[]string{"--operator-namespace", "a", "--client-ca-grace", "0s"}, "--client-ca-grace"},
 		{[]string{"--operator-namespace", "a", "--nothing"}, "unknown flag"},
 	} {
 		var out bytes.Buffer
