@@ -188,13 +188,15 @@ e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale 
 	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
 
-# The suites of make e2e, each on a Kubernetes of its own. Their tests have names that begin with theirs, in the singular.
-SUITES := scale faults storage certificates
+# The suites of make e2e, each on a Kubernetes of its own. Their tests have names that begin with theirs, in the singular. An upgrade is from this commit.
+SUITES  := scale faults storage rolls certificates upgrade entry
+EARLIER ?= 7fade242a45320b8ebf84c200510fc89184345a3
 
 .PHONY: e2e
-e2e: devcluster-build ## Try the operator on a real Kubernetes under load: scales, faults, disks and more, suite by suite (SUITE=scale: one; needs root)
+e2e: devcluster-build .cache/clients/nats ## Try the operator on a real Kubernetes under load: scales, faults, disks, rolls and more, suite by suite (SUITE=scale: one; needs root)
 	$(MAKE) images ARCHITECTURES=$$($(GO) env GOARCH) VERSION=$(VERSION)
 	@for suite in $(or $(SUITE),$(SUITES)); do \
+		if [ $$suite = upgrade ]; then hack/earlier.sh $(EARLIER) bin/earlier; fi; \
 		echo "suite $$suite"; hack/e2e.sh $(OWN) $(VERSION) "(?i)^Test$${suite%s}"; done
 
 # The Kubernetes of the demo: one of devcluster's, which is brought up, or that of kubectl's current context. All is built as images are, once.
