@@ -3,9 +3,11 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -61,4 +63,32 @@ func (l *lab) images(nodes int, want string) error {
 		return fmt.Errorf("%d of %s:%s", has, want, said)
 	}
 	return nil
+}
+
+// TestRollDrain: two machines are drained, one right after the other, while a pod writes on the third. The second one is let
+// go when all are in sync again.
+func TestRollDrain(t *testing.T) {
+	l := mustBus(t, 3)
+	machines := []string{l.machineOf("demo-1"), l.machineOf("demo-2")}
+	for i, m := range machines {
+		if m == l.machine || i > 0 && m == machines[0] {
+			t.Fatalf("the nodes share machines: %s and %v", l.machine, machines)
+		}
+	}
+	t.Cleanup(func() {
+		if _, err := l.shell(context.WithoutCancel(t.Context()), "kubectl uncordon "+strings.Join(machines, " "), ""); err != nil {
+			t.Error(err)
+		}
+	})
+	l.step("kubectl drain: two machines", func() {
+		for _, m := range machines {
+			// Their volumes stay where they are, so that pods wait for their machines.
+			l.run(fmt.Sprintf("kubectl drain %s --ignore-daemonsets --delete-emptydir-data --timeout=4m && kubectl uncordon %[1]s", m))
+		}
+		l.awaitReady(3)
+		l.awaitWrites()
+	})
+	l.operators = l.restarts(l.Operators) // it may have been there
+	l.arrive(3)
+	l.conclude()
 }
