@@ -253,6 +253,16 @@ func TestReplaceDisk(t *testing.T) {
 	if p.Meta = nil; p.doom() != nil || strings.Join(p.dead(), " ") != "demo-2-0" {
 		t.Errorf("while nobody leads: %+v, dead %v", p.doom(), p.dead())
 	}
+	for what, change := range map[string]func(*pass){
+		"streams can't be looked at": func(p *pass) { p.Blocked = errors.New("one is foreign") },
+		"the record is damaged":      func(p *pass) { p.damaged = errors.New("it is cut off") },
+	} {
+		p = lacking()
+		must(t, p.observeLost(t.Context()))
+		if change(p); p.doom() != nil {
+			t.Errorf("while %s: %+v", what, p.doom())
+		}
+	}
 }
 
 // TestLostConditions: what is lost, and whether it is replaced, is told.
