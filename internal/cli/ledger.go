@@ -52,7 +52,7 @@ func (v verdict) print(w io.Writer) {
 				fmt.Sprint(c.Before.Last), fmt.Sprint(c.After.Last), short(c.Before.Digest), short(c.DigestUpTo), wordOf(c),
 			})
 		}
-		console.Table(w, rows...)
+		_ = console.Table(w, rows...) // what was done is done, printed or not
 	}
 	fmt.Fprintln(w, v.Verdict)
 }
@@ -87,6 +87,6 @@ func printLedger(w io.Writer, entries []jsadmin.LedgerEntry) {
 			e.Account + "/" + e.Stream, fmt.Sprint(e.Messages), fmt.Sprint(e.First), fmt.Sprint(e.Last), console.Dash(e.Digest), fmt.Sprint(len(e.Consumers)),
 		})
 	}
-	console.Table(w, rows...)
+	_ = console.Table(w, rows...) // what was done is done, printed or not
 	fmt.Fprintf(w, "%s, %s\n", console.Count(uint64(len(entries)), "stream"), console.Count(messages, "message"))
 }

@@ -168,7 +168,7 @@ func (s *session) show(p plan) {
 		for i, st := range p.Steps {
 			rows = append(rows, []string{fmt.Sprint(i + 1), st.Do, fmt.Sprint(st.Members), fmt.Sprint(st.Quorum), fmt.Sprint(st.Spare)})
 		}
-		console.Table(s.notice, rows...)
+		_ = console.Table(s.notice, rows...) // it is asked for in any case
 	}
 	if p.Blocked != "" {
 		fmt.Fprintf(s.notice, "Then it waits: %s\n  what to do: %s\n", p.Blocked, console.Dash(p.Remedy))

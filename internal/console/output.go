@@ -74,13 +74,15 @@ func plain(n *yaml.Node) {
 	}
 }
 
-// Table writes rows in columns, the first row as its head.
-func Table(w io.Writer, rows ...[]string) {
+// Table writes rows in columns, the first row as its head. It fails when w does.
+func Table(w io.Writer, rows ...[]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintln(t, "  "+strings.Join(r, "\t"))
+		if _, err := fmt.Fprintln(t, "  "+strings.Join(r, "\t")); err != nil {
+			return err
+		}
 	}
-	_ = t.Flush() // it fails only when w does, and then there is nobody to tell
+	return t.Flush()
 }
 
 // Dash stands for what is empty.

@@ -61,8 +61,8 @@ func newKeyNew(o *options) *cobra.Command {
 			}
 			if o.output == console.FormatTable || o.output == console.FormatName {
 				fmt.Fprintf(c.ErrOrStderr(), "the seed is in %s: keep it secret, and keep a copy; the public key is\n", out)
-				fmt.Fprintln(c.OutOrStdout(), public)
-				return nil
+				_, err := fmt.Fprintln(c.OutOrStdout(), public)
+				return err
 			}
 			return console.Encode(c.OutOrStdout(), o.output, keyView{public, out})
 		},

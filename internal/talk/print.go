@@ -44,8 +44,7 @@ func list[T any](w io.Writer, format string, c columns[T], all []T) error {
 			}
 			rows = append(rows, row)
 		}
-		console.Table(w, rows...)
-		return nil
+		return console.Table(w, rows...)
 	}
 	if all == nil {
 		all = []T{}
