@@ -39,9 +39,14 @@ func (f *Flags) AddFields(to *pflag.FlagSet) {
 	to.StringVar(&f.ClusterID, "cluster-id", "", "`id` of the cluster that may be given tokens; default: as learned by context add (UNIBUS_CLUSTER_ID)")
 }
 
-// Given is what the flags alone say.
+// Given is what the flags say and, where they say nothing, the environment.
 func (f Flags) Given() Context {
-	return Context{Servers: f.Servers, API: f.API, CA: f.CA, Key: f.Key, ClusterID: f.ClusterID}
+	c := Context{Servers: f.Servers, API: cmp.Or(f.API, os.Getenv("UNIBUS_API")), CA: cmp.Or(f.CA, os.Getenv("UNIBUS_CA")),
+		Key: cmp.Or(f.Key, os.Getenv("UNIBUS_KEY")), ClusterID: cmp.Or(f.ClusterID, os.Getenv("UNIBUS_CLUSTER_ID"))}
+	if s := os.Getenv("UNIBUS_SERVER"); len(c.Servers) == 0 && s != "" {
+		c.Servers = strings.Split(s, ",")
+	}
+	return c
 }
 
 // Resolve returns what is to be used, and the name of the context that it is based on, empty for none. It fails when there is no such
@@ -50,10 +55,6 @@ func (f Flags) Resolve() (c Context, name string, err error) {
 	path, err := Path()
 	if err != nil {
 		return c, "", err
-	}
-	var servers []string
-	if s := os.Getenv("UNIBUS_SERVER"); s != "" {
-		servers = strings.Split(s, ",")
 	}
 	all, err := Load(path)
 	if err != nil {
@@ -67,14 +68,10 @@ func (f Flags) Resolve() (c Context, name string, err error) {
 	if none == nil {
 		name = cmp.Or(name, all.Current)
 	}
-	c.API = cmp.Or(f.API, os.Getenv("UNIBUS_API"), c.API)
-	c.CA = cmp.Or(f.CA, os.Getenv("UNIBUS_CA"), c.CA)
-	c.Key = cmp.Or(f.Key, os.Getenv("UNIBUS_KEY"), c.Key)
-	c.ClusterID = cmp.Or(f.ClusterID, os.Getenv("UNIBUS_CLUSTER_ID"), c.ClusterID)
-	if len(f.Servers) > 0 {
-		c.Servers = f.Servers
-	} else if len(servers) > 0 {
-		c.Servers = servers
+	given := f.Given()
+	c.API, c.CA, c.Key, c.ClusterID = cmp.Or(given.API, c.API), cmp.Or(given.CA, c.CA), cmp.Or(given.Key, c.Key), cmp.Or(given.ClusterID, c.ClusterID)
+	if len(given.Servers) > 0 {
+		c.Servers = given.Servers
 	}
 	if err := c.Check(); err != nil {
 		if none != nil && !errors.Is(err, client.ErrBadKey) { // that is why
