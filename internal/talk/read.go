@@ -93,6 +93,9 @@ A table has one line for each message. -o json has one object in a line, -o name
 		if err != nil {
 			return err
 		}
+		if *count < 0 {
+			return console.Failf(console.ExitUsage, "--count %d: use 0 or more", *count)
+		}
 		room, err := s.room(args[0])
 		if err != nil {
 			return err
@@ -155,6 +158,9 @@ func newHistory() *cobra.Command {
 		q, err := p.request(c, time.Now())
 		if err != nil {
 			return err
+		}
+		if *limit < 0 {
+			return console.Failf(console.ExitUsage, "--limit %d: use 0 or more", *limit)
 		}
 		room, err := s.room(args[0])
 		if err != nil {

@@ -101,6 +101,8 @@ func TestWhatGoesWrong(t *testing.T) {
 		{console.ExitUsage, "--since", "history kitchen --since yesterday"},
 		{console.ExitUsage, "--from 0", "history kitchen --from 0"},
 		{console.ExitUsage, "--last", "tail kitchen --last 1001"},
+		{console.ExitUsage, "--count", "tail kitchen --count -1"},
+		{console.ExitUsage, "--limit", "history kitchen --limit -1"},
 		{console.ExitFailed, "nobody in the room", "request kitchen anyone?"},
 		{console.ExitFailed, "member list kitchen", "request kitchen hello --to nobody"},
 		{console.ExitUsage, "either -- COMMAND, or --echo", "reply kitchen"},
