@@ -63,6 +63,7 @@ The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes m
 
 Every answer that is no success is an ` + "`application/problem+json`" + ` (RFC 9457). Its ` + "`code`" + ` is stable, ` + "`detail`" + ` says the remedy, ` + "`type`" + ` is
 ` + "`urn:unibus:problem:`" + ` and the code. [Errors and remedies](errors.md#codes) lists the codes, and each request below those that it can be answered with.
+What is no HTTP, or has headers of more than 16 KiB and some, is answered 400 or 431 in plain text.
 
 ## Requests
 `

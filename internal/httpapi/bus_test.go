@@ -38,7 +38,8 @@ type bus struct {
 	api   *API
 	url   string
 	fits  func(v1.Class) error
-	stop  func() // ends what the API serves with
+	stop  func()                              // ends what the API serves with
+	told  func(method, path string, r result) // of each answer, nil for nobody
 }
 
 // newBus starts a node whose only user is root, an admin. change may be nil.
@@ -218,6 +219,9 @@ func (b *bus) do(method, path string, body any, headers ...string) result {
 			b.t.Errorf("%s %s: %d with content type %q: %s", method, path, out.status, got, out.body)
 		}
 		b.must(nil, json.Unmarshal(out.body, &out.Problem))
+	}
+	if b.told != nil {
+		b.told(method, path, out)
 	}
 	return out
 }

@@ -12,7 +12,8 @@ import (
 
 func (a *API) describeClasses() {
 	const list, path = v1.PathClasses, v1.PathClasses + "/{class}"
-	register(a, operation{id: "list-classes", memory: true, method: http.MethodGet, path: list, summary: "List all history classes, sorted by name"}, a.listClasses)
+	register(a, operation{id: "list-classes", memory: true, method: http.MethodGet, path: list, summary: "List all history classes, sorted by name",
+		codes: []string{v1.CodeInvalid}}, a.listClasses)
 	register(a, operation{id: "get-class", method: http.MethodGet, path: path, summary: "Read a history class",
 		codes: []string{v1.CodeNotFound, v1.CodeInvalid}}, a.getClass)
 	register(a, operation{id: "put-class", method: http.MethodPut, path: path, conditions: true,

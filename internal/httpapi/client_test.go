@@ -25,7 +25,9 @@ func (u *user) client() *apitest.ClientWithResponses {
 
 // A client that is generated from the description works all of the API.
 func TestGeneratedClient(t *testing.T) {
-	b := newBus(t, nil)
+	log := &statusLog{seen: map[string]map[string]bool{}}
+	b := newBus(t, func(c *Config) { c.Answered = log.answered })
+	defer b.expectAllAsked(log)
 	root, ann := b.user("root", true), b.stranger("ann")
 	ctx, r, a := t.Context(), root.client(), ann.client()
 	ok := func(what string, err error, got *http.Response, want int) {
@@ -62,6 +64,10 @@ func TestGeneratedClient(t *testing.T) {
 	ok("make a user again", err, again.HTTPResponse, 200)
 	member, err := r.PutMemberWithResponse(ctx, "red", "ann", nil, apitest.PutMember{Role: apitest.Member})
 	ok("put a member", err, member.HTTPResponse, 201)
+	one, err := a.GetMemberWithResponse(ctx, "red", "ann")
+	ok("member", err, one.HTTPResponse, 200)
+	me, err := a.GetUserWithResponse(ctx, ann.key)
+	ok("user", err, me.HTTPResponse, 200)
 	members, err := a.ListMembersWithResponse(ctx, "red", nil)
 	ok("members", err, members.HTTPResponse, 200)
 	if l := members.JSON200.Members; len(l) != 1 || l[0].User != ann.key {
@@ -98,5 +104,18 @@ func TestGeneratedClient(t *testing.T) {
 	ok("audit", err, audit.HTTPResponse, 200)
 	if n := len(audit.JSON200.Entries); n == 0 || n%2 != 0 {
 		t.Errorf("%d entries of the audit", n)
+	}
+}
+
+// expectAllAsked expects that each operation of the description was asked for.
+func (b *bus) expectAllAsked(log *statusLog) {
+	b.t.Helper()
+	all := b.mustDescription()
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for key := range all {
+		if log.seen[key] == nil {
+			b.t.Errorf("nobody asks for %s", key)
+		}
 	}
 }

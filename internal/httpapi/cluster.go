@@ -12,7 +12,7 @@ import (
 
 func (a *API) describeCluster() {
 	register(a, operation{id: "get-cluster", method: http.MethodGet, path: v1.PathCluster, public: true,
-		summary: "What who makes a token must know. No token is needed"}, a.getCluster)
+		summary: "What who makes a token must know. No token is needed", codes: []string{v1.CodeInvalid}}, a.getCluster)
 }
 
 func (a *API) getCluster(context.Context, *caller, *nothing) (*page[v1.Cluster], error) {

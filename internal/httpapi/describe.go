@@ -130,7 +130,7 @@ func (o operation) describe(r huma.Registry) huma.Operation {
 		codes = slices.DeleteFunc(codes, func(c string) bool { return c == v1.CodeInternal })
 	}
 	if o.public {
-		codes = []string{v1.CodeRate}
+		codes = append(slices.Clone(o.codes), v1.CodeRate)
 	} else {
 		op.Security = []map[string][]string{{schemeToken: {}}}
 	}
