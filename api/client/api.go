@@ -59,7 +59,7 @@ const (
 	renewAt = v1.TokenLeeway + callLimit
 )
 
-// NewAPI returns an API that has not asked anything yet. Of the options, API and Key are required, and only ClusterID, CAFile and CAs
+// NewAPI returns an API that has not asked anything yet. Of the options, API and Key are required, and only ClusterID, CAFile, CAs and Dial
 // count besides. It fails with ErrInvalid, ErrInsecure or ErrBadKey when they can't be used.
 func NewAPI(o Options) (*API, error) {
 	bases, err := o.apis()
@@ -272,7 +272,7 @@ func decode(resp *http.Response, into any) error {
 // Cluster says what cluster the API is of. It takes no token.
 func (a *API) Cluster(ctx context.Context) (c v1.Cluster, err error) {
 	if _, err = a.do(ctx, call{method: http.MethodGet, path: v1.PathCluster, open: true}, &c); err == nil && c.ID == "" {
-		err = errors.Join(fmt.Errorf("%w: it has no cluster's id", ErrBadServer))
+		err = fmt.Errorf("%w: it has no cluster's id", ErrBadServer)
 	}
 	return c, err
 }

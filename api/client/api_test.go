@@ -190,12 +190,12 @@ func TestProblems(t *testing.T) {
 	for code, want := range byCode {
 		s.answers(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusConflict)
-			_ = json.NewEncoder(w).Encode(v1.Problem{Code: code, Detail: "what and how\r\n", Status: 409})
+			_ = json.NewEncoder(w).Encode(v1.Problem{Code: code, Detail: "what and how\r\n\u202e", Status: 409})
 		})
 		_, _, err := s.api.User(t.Context(), "ann")
 		expectErr(t, code, err, want)
 		var p *v1.Problem
-		if !errors.As(err, &p) || p.Code != code || !strings.Contains(err.Error(), "what and how") || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &p) || p.Code != code || !strings.Contains(err.Error(), "what and how") || strings.ContainsAny(err.Error(), "\n\u202e") {
 			t.Errorf("%s: %q", code, err)
 		}
 	}

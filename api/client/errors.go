@@ -99,13 +99,13 @@ func answered(e *v1.Error) error {
 // mostText is how much of a text that a server wrote is told on, in bytes.
 const mostText = 512
 
-// clean takes out of a server's text what a terminal would obey.
+// clean takes out of a server's text what a terminal would obey, or show in another order.
 func clean(s string) string {
 	if len(s) > mostText {
 		s = s[:mostText] + "..."
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
