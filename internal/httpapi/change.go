@@ -113,6 +113,9 @@ func (c change[T]) do(ctx context.Context) (r membership.Record[T], made bool, e
 		ctx, cancel := context.WithTimeout(ctx, seeing)
 		defer cancel()
 		await(ctx, func() bool { return c.seen(r.Value) })
+		if slow := c.api.c.Directory.Everywhere(ctx); slow != nil {
+			c.api.log.Info("a change is answered before all nodes are known to know it", "action", c.action, "error", slow)
+		}
 	}
 	return r, made, err
 }
@@ -165,8 +168,8 @@ func (c change[T]) remove(ctx context.Context) error {
 }
 
 const (
-	// seeing is how long a change is waited for which is made, until this node's directory knows of it. That it takes longer changes nothing
-	// of what was done.
+	// seeing is how long a change is waited for which is made, until this node's directory knows of it, and then all nodes have told it to who
+	// serves users. That it takes longer changes nothing of what was done.
 	seeing, glance = 2 * time.Second, 2 * time.Millisecond
 )
 

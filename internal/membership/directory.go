@@ -62,6 +62,9 @@ type Directory struct {
 	index   *index
 	buckets []*bucket
 	running bool
+	nc      *nats.Conn         // while it runs
+	asked   []asked            // that wait for an answer, the oldest first
+	alive   map[string]instant // when a heartbeat of a node was last seen, by its name
 }
 
 // NewDirectory returns a directory that knows nothing until it runs.
@@ -84,7 +87,7 @@ func NewDirectory(c Config) *Directory {
 		now := c.Now()
 		return instant{now.Round(0), now.Sub(began)}
 	}
-	d := &Directory{c: c, log: c.Logger, clock: clock, life: watchLife, index: newIndex()}
+	d := &Directory{c: c, log: c.Logger, clock: clock, life: watchLife, index: newIndex(), alive: map[string]instant{}}
 	for _, name := range []string{v1.BucketUsers, v1.BucketRooms, v1.BucketMembers} {
 		d.buckets = append(d.buckets, &bucket{d: d, name: name, keys: map[string]*known{}, proven: d.clock()})
 	}
@@ -103,12 +106,17 @@ func (d *Directory) Run(ctx context.Context, nc *nats.Conn) error {
 }
 
 func (d *Directory) run(ctx context.Context, js jetstream.JetStream) error {
+	sub, err := js.Conn().Subscribe(toldSubject, d.hearAsked)
+	if err != nil {
+		return fmt.Errorf("watch membership: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it fails on a closed connection only
 	d.mu.Lock()
 	if d.running {
 		d.mu.Unlock()
 		return errors.New("watch membership: it is being watched already")
 	}
-	d.running = true
+	d.running, d.nc = true, js.Conn()
 	for _, b := range d.buckets {
 		b.reason = "it is being loaded"
 	}
@@ -120,7 +128,7 @@ func (d *Directory) run(ctx context.Context, js jetstream.JetStream) error {
 	wg.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running = false
+	d.running, d.nc, d.asked = false, nil, nil
 	for _, b := range d.buckets {
 		b.loaded, b.reason = false, "it is not being watched"
 	}

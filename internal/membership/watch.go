@@ -36,6 +36,7 @@ type bucket struct {
 	created time.Time // of the stream: sequences of another one mean nothing
 	watch   int       // number of the watch
 	last    uint64    // highest sequence that this watch has shown
+	told    uint64    // up to here Changed was told what this watch has shown
 	born    []uint64  // the sequences, rising, with which this watch has shown a subject for the first time
 	whole   bool      // this watch was proven to have shown all
 
@@ -144,7 +145,7 @@ func (b *bucket) begin() int {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	b.watch++
-	b.last, b.born, b.whole, b.pending = 0, nil, false, nil
+	b.last, b.told, b.born, b.whole, b.pending = 0, 0, nil, false, nil
 	return b.watch
 }
 
@@ -205,15 +206,23 @@ func (b *bucket) do(what func(n *news)) {
 	n := news{changed: changes{}}
 	b.d.mu.Lock()
 	what(&n)
+	watch, shown := b.watch, b.last
 	b.d.mu.Unlock()
 	for key, err := range n.bad {
 		b.d.log.Error("a membership record is ignored, whoever it names has nothing by it; remove it", "bucket", b.name, "key", key, "error", err)
 	}
 	b.d.changed(n.changed)
+	b.d.mu.Lock()
+	if b.watch == watch {
+		b.told = shown
+	}
+	if n.proven != nil {
+		b.proven = n.proven.sent
+	}
+	ready := b.d.takeTold()
+	b.d.mu.Unlock()
+	b.d.answer(ready)
 	if p := n.proven; p != nil {
-		b.d.mu.Lock()
-		b.proven = p.sent
-		b.d.mu.Unlock()
 		p.done <- nil
 	}
 }
@@ -233,6 +242,9 @@ func (b *bucket) see(watch int, key string, sequence uint64, value []byte, n *ne
 		b.born = append(b.born, sequence)
 	}
 	b.last = max(b.last, sequence)
+	if name := string(value); key == v1.HeartbeatKey && name != "" {
+		b.d.alive[name] = b.d.clock()
+	}
 	if sequence > k.revision { // a replica that lags shows again what is past
 		k.revision, k.gone = sequence, time.Time{}
 		if value == nil {
