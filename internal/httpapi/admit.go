@@ -153,7 +153,11 @@ func (a *API) bodyLimit(method string) int64 {
 
 // readBody reads all of a body within its limits, so that no handler waits for one.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) *failure {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	own := w
+	if outer, ok := w.(*statusWriter); ok {
+		own = outer.ResponseWriter // the server's, which has to know of a body that is too large: it then lets the answer come before it closes the connection
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(own, r.Body, limit))
 	var large *http.MaxBytesError
 	var slow net.Error
 	switch {

@@ -110,6 +110,22 @@ func TestSlowAndEndless(t *testing.T) {
 	}
 }
 
+// Who sends more than it may is answered before the connection ends. For that the server has to know why it ends: it would reset it otherwise, and the
+// answer with it, where it has told who sends to go on.
+func TestTooMuchIsAnswered(t *testing.T) {
+	b := newBus(t, nil)
+	l := b.dial()
+	l.send("%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", b.user("root", true).head("PUT", v1.PathRooms+"/red"), maxBody+10, strings.Repeat(" ", maxBody+10))
+	r, err := http.ReadResponse(l.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusRequestEntityTooLarge || !r.Close {
+		t.Errorf("status %d, and the server knows that it is the last answer: %v", r.StatusCode, r.Close)
+	}
+}
+
 // A thousand who connect and are silent keep nobody out; neither do those who have begun a request, or have a token that is not good.
 func TestIdleConnections(t *testing.T) {
 	b := newBus(t, func(c *Config) { c.Limits.Connections = 50 })
