@@ -8,3 +8,5 @@
 package docs
 
 //go:generate go run ../reference ../..
+//go:generate go tool -modfile=../../go.tools.mod crd-ref-docs --config api.yaml --source-path ../../api/v1alpha1 --renderer markdown --output-path ../../docs/api.md --log-level warn
+//go:generate go tool -modfile=../../go.tools.mod helm-docs --chart-search-root ../../charts --sort-values-order file --log-level warning

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reference writes docs/refusals.md, docs/errors.md, docs/metrics.md, docs/http.md, docs/cli.md and docs/configuration.md from the sources:
-// every refusal and every call for a person with its remedy, every error, code and finding, every metric, every request, every setting. None can be
-// forgotten, and none can differ from what the programs say.
+// Command reference writes docs/refusals.md, docs/errors.md, docs/metrics.md, docs/http.md, docs/cli.md, docs/configuration.md and
+// docs/conditions.md from the sources: every refusal, every call for a person and every condition with its remedy, every error, code and finding,
+// every metric, every request, every setting. None can be forgotten, and none can differ from what the programs say.
 //
 //	reference ROOT-OF-THE-REPOSITORY
 package main
@@ -88,7 +88,7 @@ func run(args []string) error {
 	if err := os.WriteFile(filepath.Join(args[0], "docs", "refusals.md"), []byte(out.String()), 0o644); err != nil {
 		return err
 	}
-	for _, write := range []func(string) error{writeCLI, writeMetrics, writeHTTP, writeConfiguration, writeErrors} {
+	for _, write := range []func(string) error{writeCLI, writeMetrics, writeHTTP, writeConfiguration, writeErrors, writeConditions} {
 		if err := write(args[0]); err != nil {
 			return err
 		}
