@@ -116,7 +116,7 @@ func (a *app) image() *cobra.Command {
 		Use:   "image BINARY...",
 		Short: "Make an image of a program that is linked statically, and put it into every node",
 		Long: `Make an image of a program that is linked statically, and put it into every node. The image has the program, as its
-entrypoint, and nothing else; it runs as user 65532. Binaries of one program for several architectures become one image.
+entrypoint, the public CAs that Mozilla trusts, and nothing else; it runs as user 65532. Binaries of one program for several architectures become one image.
 The same binaries make the same image. Pods name its tag, with imagePullPolicy IfNotPresent or Never. Prints the digest.`,
 		Example: `  CGO_ENABLED=0 go build -o bin/ ./cmd/membershipd && devcluster image bin/membershipd --tag unibus/membershipd:dev
   devcluster image amd64/membershipd arm64/membershipd --tag registry.example.com/unibus/membershipd:1.2.0 --push`,

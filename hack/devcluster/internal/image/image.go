@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image makes container images without a container engine: one program, for one or more architectures, and nothing else.
+// Package image makes container images without a container engine: one program, for one or more architectures, public CAs, and nothing else.
 package image
 
 import (
@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
@@ -26,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // user is "nonroot", as images without a distribution have it.
@@ -99,7 +101,10 @@ func architecture(binary string) (string, error) {
 	return "", fmt.Errorf("%s is for %s: images are made for amd64 and arm64", binary, program.Machine)
 }
 
-// archive returns a tar of a program: root's, run by all, without times.
+// authorities is where Go looks first for the CAs that it trusts.
+const authorities = "etc/ssl/certs/ca-certificates.crt"
+
+// archive returns a tar of a program and of public CAs: root's, run and read by all, without times.
 func archive(binary string) ([]byte, error) {
 	text, err := os.ReadFile(binary)
 	if err != nil {
@@ -107,13 +112,31 @@ func archive(binary string) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	if err := w.WriteHeader(&tar.Header{Name: filepath.Base(binary), Mode: 0o755, Size: int64(len(text)), ModTime: time.Unix(0, 0)}); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(text); err != nil {
-		return nil, err
+	for _, file := range []struct {
+		name string
+		mode int64
+		text []byte
+	}{{filepath.Base(binary), 0o755, text}, {authorities, 0o644, roots()}} {
+		if err := w.WriteHeader(&tar.Header{Name: file.name, Mode: file.mode, Size: int64(len(file.text)), ModTime: time.Unix(0, 0)}); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(file.text); err != nil {
+			return nil, err
+		}
 	}
 	return out.Bytes(), w.Close()
+}
+
+// roots returns Mozilla's CAs as the Go project keeps them, of the version in go.mod: this machine's own would make another image elsewhere.
+// Those are left out that Mozilla trusts with a reservation, which a file of certificates can't hold.
+func roots() []byte {
+	var out bytes.Buffer
+	for root := range bundle.Roots() {
+		if root.Constraint == nil {
+			out.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}))
+		}
+	}
+	return out.Bytes()
 }
 
 // Push puts an image into the registry that its tag names, with what docker login has left as credentials.

@@ -5,6 +5,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/x509"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -67,7 +68,7 @@ func TestSameProgramSameImage(t *testing.T) {
 	}
 }
 
-func TestNothingButTheProgram(t *testing.T) {
+func TestTheProgramAndPublicCAs(t *testing.T) {
 	made, platform, err := of(mustProgram(t, "one"))
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +86,14 @@ func TestNothingButTheProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		got[h.Name] = h.Mode
+		if h.Name == authorities {
+			text, err := io.ReadAll(r)
+			if pool := x509.NewCertPool(); err != nil || !pool.AppendCertsFromPEM(text) || bytes.Count(text, []byte("BEGIN CERTIFICATE")) < 100 {
+				t.Errorf("%d bytes of CAs, %v", len(text), err)
+			}
+		}
 	}
-	want := map[string]int64{"program": 0o755}
+	want := map[string]int64{"program": 0o755, authorities: 0o644}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
