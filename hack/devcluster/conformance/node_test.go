@@ -118,6 +118,8 @@ func TestNodeFaults(t *testing.T) {
 		{"cut", []string{"cut"}, "heal", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, true, false},
 		// The control plane still reaches all three.
 		{"cut from one", []string{"cut", "--from", "1"}, "heal", [][2]int{{0, 1}, {1, 0}}, [][2]int{{0, 2}, {1, 2}, {2, 1}}, false, false},
+		// Its neighbours still reach it.
+		{"cut from control", []string{"cut", "--from", "control"}, "heal", nil, [][2]int{{0, 1}, {2, 1}, {0, 2}}, true, false},
 		{"pause", []string{"pause"}, "resume", [][2]int{{0, 1}, {2, 1}}, [][2]int{{0, 2}}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -34,6 +34,10 @@ type app struct {
 func Main(source fs.FS) error {
 	ctx, stop := interruptible()
 	defer stop()
+	// The PATH that su leaves, without -, lacks an administrator's programs.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		return err
+	}
 	err := newRoot(source).ExecuteContext(ctx)
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w (what has been built stays; up goes on or begins anew; down removes what there is)", err)

@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -79,12 +78,12 @@ func of(binary string) (v1.Image, v1.Platform, error) {
 	return image, platform, err
 }
 
-// architecture tells what a program runs on, and refuses one that could not start: there is nothing in the image to link it with. What is
-// no program is taken for one of this machine: whoever reads it tells.
+// architecture tells what a program runs on, and refuses one that could not start: there is nothing in the image to link it with, or to
+// interpret it.
 func architecture(binary string) (string, error) {
 	program, err := elf.Open(binary)
 	if err != nil {
-		return runtime.GOARCH, nil
+		return "", fmt.Errorf("%s is no program for Linux: %w", binary, err)
 	}
 	defer func() { _ = program.Close() }()
 	for _, part := range program.Progs {

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-func mustProgram(t *testing.T, text string) string {
+func mustFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
@@ -34,6 +33,9 @@ func mustProgram(t *testing.T, text string) string {
 	}
 	return path
 }
+
+// mustProgram makes what begins as a program for amd64 does.
+func mustProgram(t *testing.T, text string) string { return mustBinary(t, elf.EM_X86_64, text) }
 
 // mustBuild returns the digest of a program's image, and the whole tar.
 func mustBuild(t *testing.T, program string) (string, []byte) {
@@ -73,7 +75,7 @@ func TestTheProgramAndPublicCAs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if platform.Architecture != runtime.GOARCH {
+	if platform.Architecture != "amd64" {
 		t.Errorf("platform %s", platform)
 	}
 	got := map[string]int64{}
@@ -117,6 +119,9 @@ func TestWriteRefusesATagThatIsNone(t *testing.T) {
 }
 
 func TestBuildRefusesWhatCouldNotStart(t *testing.T) {
+	if _, err := Build(mustFile(t, "#!/bin/sh\n")); err == nil || !strings.Contains(err.Error(), "no program for Linux") {
+		t.Errorf("got %v for a script", err)
+	}
 	if _, err := Build("/bin/sh"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Errorf("got %v, want the remedy", err)
 	}
@@ -126,7 +131,7 @@ func TestBuildRefusesWhatCouldNotStart(t *testing.T) {
 func TestPush(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	made, err := Build(mustBinary(t, elf.EM_X86_64), mustBinary(t, elf.EM_AARCH64))
+	made, err := Build(mustBinary(t, elf.EM_X86_64, ""), mustBinary(t, elf.EM_AARCH64, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,20 +168,20 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// mustBinary is the head of a program for an architecture.
-func mustBinary(t *testing.T, machine elf.Machine) string {
+// mustBinary makes the head of a program for an architecture, and a text.
+func mustBinary(t *testing.T, machine elf.Machine, text string) string {
 	t.Helper()
 	header := elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
 		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64, Phentsize: 56, Shentsize: 64}
-	var text bytes.Buffer
-	if err := binary.Write(&text, binary.LittleEndian, header); err != nil {
+	var all bytes.Buffer
+	if err := binary.Write(&all, binary.LittleEndian, header); err != nil {
 		t.Fatal(err)
 	}
-	return mustProgram(t, text.String())
+	return mustFile(t, all.String()+text)
 }
 
 func TestBuildRefusesAnArchitecture(t *testing.T) {
-	if _, err := Build(mustBinary(t, elf.EM_RISCV)); err == nil || !strings.Contains(err.Error(), "EM_RISCV") {
+	if _, err := Build(mustBinary(t, elf.EM_RISCV, "")); err == nil || !strings.Contains(err.Error(), "EM_RISCV") {
 		t.Errorf("got %v", err)
 	}
 }
