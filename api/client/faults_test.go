@@ -194,7 +194,7 @@ func TestReconnects(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 	t.Logf("%d goroutines, heap %d KiB and %d KiB more, the server's included", goroutines, before.HeapAlloc>>10, grown>>10)
-	if grown > 4<<20 {
+	if grown > 1<<20 {
 		t.Errorf("80 reconnects took %d bytes", grown)
 	}
 }
