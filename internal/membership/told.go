@@ -33,13 +33,15 @@ type asked struct {
 }
 
 // Everywhere returns when Config.Changed of every node was told what this directory knows now. Nodes whose heartbeats are not seen any more are
-// not waited for. It fails when the directory does not run, and with the context's error, which then names the nodes that have not
-// answered: they know before they next prove that they are not cut off.
+// not waited for. It fails when the directory does not run or reads a bucket anew, and with the context's error, which then names the nodes that
+// have not answered: they know before they next prove that they are not cut off.
 func (d *Directory) Everywhere(ctx context.Context) error {
 	d.mu.RLock()
-	nc, upTo := d.nc, sequences{}
+	nc, upTo, anew := d.nc, sequences{}, ""
 	for _, b := range d.buckets {
-		upTo[b.name] = b.last
+		if upTo[b.name] = b.last; !b.whole {
+			anew = b.name // what is known is of an earlier watch, and this one has not come to it
+		}
 	}
 	missing := map[string]bool{d.c.ServerName: true}
 	now := d.clock()
@@ -51,6 +53,9 @@ func (d *Directory) Everywhere(ctx context.Context) error {
 	d.mu.RUnlock()
 	if nc == nil {
 		return errors.New("ask nodes whether they know: membership is not being watched")
+	}
+	if anew != "" {
+		return fmt.Errorf("ask nodes whether they know: bucket %s is being read anew", anew)
 	}
 	body, err := json.Marshal(upTo)
 	if err != nil {
