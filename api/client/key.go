@@ -30,8 +30,8 @@ type Signer interface {
 }
 
 // SeedFile is the key whose seed ("SU...") is in a file, on a line of its own. It is read anew each time, and wiped from memory
-// afterwards: leave the file where it is. A file that others may read fails with ErrBadKey; so does one that the group may, unless who owns it is
-// not the caller, as of a mounted secret of Kubernetes.
+// afterwards: leave the file where it is. A file that others may read fails with ErrBadKey and fs.ErrPermission; so does one that the group may, unless
+// who owns it is not the caller, as of a mounted secret of Kubernetes.
 //
 // A path that looks like a seed is not repeated in an error: it is one, given where the name of its file is wanted.
 func SeedFile(path string) Signer {
@@ -101,7 +101,7 @@ func readPrivate(path string) ([]byte, error) {
 			open &^= 0o040
 		}
 		if open != 0 {
-			return fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", info.Mode().Perm())
+			return &refusal{fs.ErrPermission, fmt.Errorf("others may read it (mode %04o): chmod 600 it, and make a new key if they had access", info.Mode().Perm())}
 		}
 		return nil
 	})

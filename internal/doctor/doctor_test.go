@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -142,16 +143,30 @@ func (s *scene) keys() []planted {
 	s.seed("account", nkeys.PrefixByteAccount)
 	s.seed("operator", nkeys.PrefixByteOperator)
 	s.must(os.WriteFile(s.path("public"), []byte(s.seed("stranger", nkeys.PrefixByteUser)), 0o600))
-	s.must(os.WriteFile(s.path("typing"), []byte("SUABC\n"), 0o600))
+	for file, mode := range map[string]fs.FileMode{"typing": 0o600, "typing-group": 0o640, "typing-all": 0o644} {
+		s.must(os.WriteFile(s.path(file), []byte("SUABC\n"), 0o600))
+		s.strangers(file, mode)
+	}
 	s.must(os.Mkdir(s.path("folder"), 0o700))
+	s.must(os.Mkdir(s.path("folder-all"), 0o755))
 	s.seed("open", nkeys.PrefixByteUser)
-	s.must(os.Chmod(s.path("open"), 0o644))
+	s.strangers("open", 0o640)
+	s.strangers("operator", 0o644)
 	var all []planted
-	for file, want := range map[string]string{"none": KeyMissing, "open": KeyOpen, "account": KeyKind, "operator": KeyKind, "public": KeyKind,
-		"typing": KeyDamaged, "folder": KeyUnreadable} {
-		all = append(all, planted{name: "key " + file, config: s.linked(file, nil), want: "fault " + want})
+	for file, want := range map[string]string{"none": "fault key-missing", "open": "fault key-open", "account": "fault key-kind", "public": "fault key-kind",
+		"operator": "fault key-kind, fault key-open", "typing": "fault key-damaged", "typing-group": "fault key-damaged, fault key-open",
+		"typing-all": "fault key-damaged, fault key-open", "folder": "fault key-unreadable", "folder-all": "fault key-unreadable"} {
+		all = append(all, planted{name: "key " + file, config: s.linked(file, nil), want: want})
 	}
 	return all
+}
+
+// strangers gives a file to a group that nobody is in: root may have its own files open to a group that it is in.
+func (s *scene) strangers(file string, mode fs.FileMode) {
+	if os.Geteuid() == 0 {
+		s.must(os.Chown(s.path(file), 0, 65533))
+	}
+	s.must(os.Chmod(s.path(file), mode))
 }
 
 // dns is a resolver whose server answers each question with that code.

@@ -9,31 +9,44 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 
 	"github.com/nats-io/nkeys"
 
 	"github.com/unibus/unibus/api/client"
 )
 
-// key asks for the public key, as the client library does, and looks closer where that fails.
+// key asks for the public key, as the client library does, and looks closer where that fails. The library looks at who may read the file before it
+// looks into it: what is damaged is told all the same, and first.
 func (e *examination) key(context.Context) Finding {
 	user, err := client.SeedFile(e.bus.Key).PublicKey()
 	if err == nil {
 		e.user = user
 		return fine("it is the key of user %s", user)
 	}
-	info, stat := os.Stat(e.bus.Key)
+	_, bad := client.SeedFunc(func() ([]byte, error) { return read(e.bus.Key) }).PublicKey()
+	var failed *fs.PathError
 	switch {
-	case errors.Is(stat, fs.ErrNotExist):
+	case errors.Is(bad, fs.ErrNotExist):
 		return fault(KeyMissing, "name the right file (--key FILE, or in the context), or make a key: unibus key new", "there is no such file")
-	case stat == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
-		return fault(KeyOpen, "chmod 600 "+e.bus.Key+", and make a new key if others had access: unibus key new",
-			"others may read the key (mode %04o)", info.Mode().Perm())
-	case errors.As(err, new(*fs.PathError)):
-		return fault(KeyUnreadable, "make it a file that you may read, and nobody else", "it can't be read: %v", err)
+	case errors.As(bad, &failed):
+		return fault(KeyUnreadable, "make it a file that you may read, and nobody else", "it can't be read: %v", failed)
+	case !errors.Is(err, fs.ErrPermission):
+		return keyOfKind(kindOf(e.bus.Key))
+	case bad != nil:
+		damage := keyOfKind(kindOf(e.bus.Key))
+		damage.What = e.bus.Key
+		e.add(damage)
 	}
-	return keyOfKind(kindOf(e.bus.Key))
+	return fault(KeyOpen, "chmod 600 "+e.bus.Key+", and make a new key if others had access: unibus key new",
+		"others may read the key (mode %04o)", modeOf(e.bus.Key))
+}
+
+func modeOf(path string) fs.FileMode {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0 // it is gone meanwhile
+	}
+	return info.Mode().Perm()
 }
 
 func keyOfKind(kind string) Finding {
@@ -47,14 +60,19 @@ func keyOfKind(kind string) Finding {
 // mostKey is the most bytes of a key's file that are looked at.
 const mostKey = 4 << 10
 
-// kindOf names what a file has instead of a user's seed, empty for nothing that is known. It repeats nothing of it.
-func kindOf(path string) string {
+// read reads so much of a file.
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostKey))
+	return io.ReadAll(io.LimitReader(f, mostKey))
+}
+
+// kindOf names what a file has instead of a user's seed, empty for nothing that is known. It repeats nothing of it.
+func kindOf(path string) string {
+	text, err := read(path)
 	defer clear(text)
 	if err != nil {
 		return ""
