@@ -5,7 +5,6 @@ package talk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -115,7 +114,11 @@ func newKeyShow(o *options) *cobra.Command {
 			}
 			v, key := keyView{}, client.SeedFile(args[0])
 			if args[0] == "-" {
-				key = client.SeedFunc(func() ([]byte, error) { return io.ReadAll(io.LimitReader(c.InOrStdin(), mostSeed)) })
+				seed, err := readAll(c.Context(), c.InOrStdin(), mostSeed)
+				if err != nil {
+					return err
+				}
+				key = client.SeedFunc(func() ([]byte, error) { return seed, nil })
 			} else {
 				v.File = args[0]
 			}

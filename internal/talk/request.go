@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -35,8 +34,8 @@ func newRequest() *cobra.Command {
 		text := []byte(args[1])
 		if args[1] == "-" {
 			var err error
-			if text, err = io.ReadAll(io.LimitReader(s.in, mostBody)); err != nil {
-				return fmt.Errorf("read standard input: %w", err)
+			if text, err = readAll(s.ctx, s.in, mostBody); err != nil {
+				return err
 			}
 		}
 		room, err := s.room(args[0])
