@@ -36,6 +36,9 @@ const (
 )
 
 func (o *options) check() error {
+	if err := console.CheckTime("timeout", o.timeout); err != nil {
+		return err
+	}
 	if err := console.CheckChoice("output", o.output, console.FormatTable, console.FormatJSON, console.FormatYAML); err != nil {
 		return err
 	}

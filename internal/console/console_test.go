@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -34,6 +35,9 @@ func TestExitCodes(t *testing.T) {
 		{Interrupted(t.Context(), errors.New("x")), ExitFailed, "unibus: x\n"},
 		{CheckChoice("fruit", "stone", "apple", "pear"), ExitUsage, "unibus: --fruit \"stone\" is not one of apple, pear\n"},
 		{CheckChoice("fruit", "pear", "apple", "pear"), ExitDone, ""},
+		{CheckTime("age", 0), ExitUsage, "unibus: --age 0s: use a time above 0, such as 30s\n"},
+		{CheckTime("age", -time.Second), ExitUsage, "unibus: --age -1s: use a time above 0, such as 30s\n"},
+		{CheckTime("age", 1), ExitDone, ""},
 		{Confirm(t.Context(), strings.NewReader("y\n"), &bytes.Buffer{}, "Sure?"), ExitRefused, "unibus: Sure? this needs an answer, and there is no terminal: pass --yes to go on without one\n"},
 	} {
 		var said bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -27,6 +28,14 @@ func CheckChoice(flag, value string, of ...string) error {
 		return nil
 	}
 	return Failf(ExitUsage, "--%s %q is not one of %s", flag, value, strings.Join(of, ", "))
+}
+
+// CheckTime refuses a flag's value that is no time to wait for: what is waited for comes to an end.
+func CheckTime(flag string, value time.Duration) error {
+	if value > 0 {
+		return nil
+	}
+	return Failf(ExitUsage, "--%s %v: use a time above 0, such as 30s", flag, value)
 }
 
 // Encode writes v as JSON or YAML.

@@ -17,6 +17,7 @@ type options struct {
 	output  string
 	yes     bool
 	timeout time.Duration
+	timed   bool // it has the flag for that
 }
 
 // New returns all commands, each ready to be put under the root.
@@ -33,6 +34,7 @@ func New() []*cobra.Command {
 func (o *options) linked(c *cobra.Command) *cobra.Command {
 	f := c.PersistentFlags()
 	o.link.Add(f)
+	o.timed = true
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long one answer may take")
 	_ = c.RegisterFlagCompletionFunc("context", completeContexts) // it fails for flags that are not there
 	return c
@@ -58,8 +60,10 @@ func (o *options) check() error {
 	if o.output == "" {
 		o.output = console.FormatTable // of a command without that flag
 	}
-	if o.timeout < 0 {
-		return console.Failf(console.ExitUsage, "--timeout %v: use a time such as 30s", o.timeout)
+	if o.timed {
+		if err := console.CheckTime("timeout", o.timeout); err != nil {
+			return err
+		}
 	}
 	return console.CheckChoice("output", o.output, formats...)
 }

@@ -94,6 +94,9 @@ Anybody in the room decides what COMMAND reads: let it take nothing for granted.
 		if *echo == (len(args) > 1) {
 			return console.Failf(console.ExitUsage, "say what answers: either -- COMMAND, or --echo")
 		}
+		if err := console.CheckTime("limit", *limit); err != nil {
+			return err
+		}
 		room, err := s.room(args[0])
 		if err != nil {
 			return err

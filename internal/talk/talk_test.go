@@ -106,6 +106,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{console.ExitFailed, "nobody in the room", "request kitchen anyone?"},
 		{console.ExitFailed, "member list kitchen", "request kitchen hello --to nobody"},
 		{console.ExitUsage, "either -- COMMAND, or --echo", "reply kitchen"},
+		{console.ExitUsage, "--limit 0s: use a time above 0", "reply kitchen --echo --limit 0"},
 		{console.ExitUsage, "--life", "token --life 1h"},
 		{console.ExitRefused, "--yes", "context remove bob"},
 		{console.ExitRefused, "--yes", "member remove kitchen ann"},
