@@ -17,6 +17,11 @@ func Main() int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	root := New()
-	root.SetContext(ctx)
-	return console.CodeOf(root.ErrOrStderr(), console.Interrupted(ctx, root.ExecuteContext(ctx)))
+	out := console.NewStdout(os.Stdout)
+	root.SetOut(out)
+	err := console.Interrupted(ctx, root.ExecuteContext(ctx))
+	if err == nil {
+		err = out.Err()
+	}
+	return console.CodeOf(root.ErrOrStderr(), err)
 }

@@ -52,7 +52,7 @@ func (v verdict) print(w io.Writer) {
 				fmt.Sprint(c.Before.Last), fmt.Sprint(c.After.Last), short(c.Before.Digest), short(c.DigestUpTo), wordOf(c),
 			})
 		}
-		_ = console.Table(w, rows...) // what was done is done, printed or not
+		_ = console.Table(w, rows...) // what can't be printed Main tells, when all is done
 	}
 	fmt.Fprintln(w, v.Verdict)
 }
@@ -87,6 +87,6 @@ func printLedger(w io.Writer, entries []jsadmin.LedgerEntry) {
 			e.Account + "/" + e.Stream, fmt.Sprint(e.Messages), fmt.Sprint(e.First), fmt.Sprint(e.Last), console.Dash(e.Digest), fmt.Sprint(len(e.Consumers)),
 		})
 	}
-	_ = console.Table(w, rows...) // what was done is done, printed or not
+	_ = console.Table(w, rows...) // what can't be printed Main tells, when all is done
 	fmt.Fprintf(w, "%s, %s\n", console.Count(uint64(len(entries)), "stream"), console.Count(messages, "message"))
 }

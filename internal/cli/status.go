@@ -132,7 +132,7 @@ func (v statusView) print(w io.Writer) {
 		}
 		rows = append(rows, []string{n.Place, console.Dash(n.Server), n.Phase, n.Role, console.Dash(n.Record), console.Dash(n.Mark), console.Dash(n.Client), n.Control, process})
 	}
-	_ = console.Table(w, rows...) // what was done is done, printed or not
+	_ = console.Table(w, rows...) // what can't be printed Main tells, when all is done
 	if len(v.Streams) > 0 {
 		rows := [][]string{{"STREAM", "REPLICAS", "LEADER", "IN SYNC", "BEHIND", "MESSAGES", "LAST"}}
 		for _, s := range v.Streams {
@@ -141,7 +141,7 @@ func (v statusView) print(w io.Writer) {
 				fmt.Sprint(s.Messages), fmt.Sprint(s.Last),
 			})
 		}
-		_ = console.Table(w, rows...) // what was done is done, printed or not
+		_ = console.Table(w, rows...) // what can't be printed Main tells, when all is done
 	}
 	switch v.State {
 	case "done":

@@ -7,14 +7,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
 // Confirm asks a question that has to be answered with yes. Without a terminal nobody could answer it.
 func Confirm(ctx context.Context, in io.Reader, out io.Writer, question string) error {
-	f, ok := in.(*os.File)
-	if !ok || !Terminal(f) {
+	if f := File(in); f == nil || !Terminal(f) {
 		return Failf(ExitRefused, "%s this needs an answer, and there is no terminal: pass --yes to go on without one", question)
 	}
 	fmt.Fprintf(out, "%s [y/N] ", question)

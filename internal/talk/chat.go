@@ -59,7 +59,7 @@ input is a message. It goes on until the input ends, the room has all of it and 
 }
 
 func (s *session) chatOnScreen(args []string) error {
-	c := chat.Config{In: s.in, Out: s.out}
+	c := chat.Config{In: s.in, Out: console.File(s.out)}
 	if len(args) > 0 {
 		if _, err := s.room(args[0]); err != nil {
 			return err

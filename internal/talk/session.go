@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 
@@ -194,6 +193,6 @@ func (s *session) confirm(question string) error {
 
 // onTerminal says whether a stream, in or out, is somebody's screen or keyboard.
 func onTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && console.Terminal(f)
+	f := console.File(stream)
+	return f != nil && console.Terminal(f)
 }
