@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/unibus/unibus/internal/crdtest"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 const (
@@ -51,7 +52,7 @@ func newest(t *testing.T, pattern string) string {
 	all, err := filepath.Glob(filepath.Join(cache, "unibus-devcluster", pattern))
 	must(t, err)
 	if len(all) == 0 {
-		t.Skipf("no %s: make devcluster-build builds it, once", pattern)
+		natstest.Lacks(t, "no %s: make devcluster-build builds it, once", pattern)
 	}
 	return slices.MaxFunc(all, func(a, b string) int {
 		one, err := os.Stat(a)

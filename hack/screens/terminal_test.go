@@ -30,7 +30,7 @@ type terminals struct {
 func mustTerminals(t *testing.T) *terminals {
 	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
-		t.Skip("tmux is not there: install it with apt-get install tmux")
+		natstest.Lacks(t, "tmux is not there: install it with apt-get install tmux")
 	}
 	dir, err := os.MkdirTemp("", "tmux") // t.TempDir may be too long for a socket
 	if err != nil {

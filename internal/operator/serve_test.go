@@ -50,7 +50,7 @@ func mustServe(t *testing.T) client.Client {
 	log.SetLogger(logr.Discard())
 	assets, config := os.Getenv("KUBEBUILDER_ASSETS"), filepath.Join(crdtest.Root(), "config")
 	if assets == "" {
-		t.Skip(`no API server: eval "$(make --silent envtest-assets)"`)
+		natstest.Lacks(t, `no API server: eval "$(make --silent envtest-assets)"`)
 	}
 	env := envtest.Environment{BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: limit, ControlPlaneStopTimeout: limit,
 		CRDDirectoryPaths: []string{filepath.Join(config, "crd", "bases"), filepath.Join(assets, "crds")}, ErrorIfCRDPathMissing: true}
