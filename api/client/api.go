@@ -33,13 +33,13 @@ type API struct {
 	bases []*url.URL
 	at    atomic.Int64 // the one that answered last
 	key   Signer
-	user  string
 	http  *http.Client
 	now   func() time.Time
 
 	mu      sync.Mutex
 	cluster string
 	token   string
+	user    string    // whose token it is
 	until   time.Time // the token is good
 }
 
@@ -55,8 +55,6 @@ const (
 	callLimit = 30 * time.Second
 	// mostAnswer is the longest answer in bytes.
 	mostAnswer = 32 << 20
-	// renewAt is how long before its end a token is not used any more: clocks differ, and requests take their time.
-	renewAt = v1.TokenLeeway + callLimit
 )
 
 // NewAPI returns an API that has not asked anything yet. Of the options, API and Key are required, and only ClusterID, CAFile, CAs and Dial
@@ -66,8 +64,7 @@ func NewAPI(o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := userOf(o.Key)
-	if err != nil {
+	if _, err := userOf(o.Key); err != nil {
 		return nil, err
 	}
 	if _, err := o.roots(); err != nil {
@@ -80,7 +77,7 @@ func NewAPI(o Options) (*API, error) {
 	if o.Dial != nil {
 		transport.DialContext = o.Dial
 	}
-	return &API{bases: bases, key: o.Key, user: user, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport,
+	return &API{bases: bases, key: o.Key, cluster: o.ClusterID, now: time.Now, http: &http.Client{Transport: transport,
 		// A token goes to whom it was made for, and nowhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
@@ -114,32 +111,6 @@ func (o Options) dialTLS(ctx context.Context, network, address string) (net.Conn
 // Close lets go of connections that are not used now.
 func (a *API) Close() { a.http.CloseIdleConnections() }
 
-// Token returns a token for "Authorization: Bearer ...", and until when it is good: at least a minute, at most v1.MaxTokenLife.
-func (a *API) Token(ctx context.Context) (token string, until time.Time, err error) {
-	a.mu.Lock()
-	token, until, cluster := a.token, a.until, a.cluster
-	a.mu.Unlock()
-	now := a.now()
-	if token != "" && now.Before(until.Add(-renewAt)) {
-		return token, until, nil
-	}
-	if cluster == "" {
-		c, err := a.Cluster(ctx)
-		if err != nil {
-			return "", time.Time{}, err
-		}
-		cluster = c.ID
-	}
-	claims := newToken(a.user, cluster, now)
-	if token, err = sign(a.key, claims); err != nil {
-		return "", time.Time{}, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cluster, a.token, a.until = cluster, token, time.Unix(claims.Expires, 0)
-	return token, a.until, nil
-}
-
 // call is one request.
 type call struct {
 	method, path string
@@ -150,8 +121,19 @@ type call struct {
 }
 
 // do sends a request and decodes what is answered into into, unless that is nil or nothing is answered.
-func (a *API) do(ctx context.Context, c call, into any) (ETag, error) {
-	tag, err := a.try(ctx, c, into)
+func (a *API) do(ctx context.Context, c call, into any) (tag ETag, err error) {
+	token := ""
+	if !c.open {
+		token, _, err = a.Token(ctx)
+	}
+	if err == nil {
+		tag, err = a.try(ctx, c, token, into)
+	}
+	if !c.open && errors.Is(err, ErrToken) { // so nothing was done
+		if other, failed := a.instead(ctx, token); failed == nil && other != token {
+			tag, err = a.try(ctx, c, other, into)
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", c.method, c.path, err)
 	}
@@ -159,19 +141,12 @@ func (a *API) do(ctx context.Context, c call, into any) (ETag, error) {
 }
 
 // try asks one node after the other.
-func (a *API) try(ctx context.Context, c call, into any) (ETag, error) {
+func (a *API) try(ctx context.Context, c call, token string, into any) (ETag, error) {
 	var body []byte
 	if c.body != nil {
 		var err error
 		if body, err = json.Marshal(c.body); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-	}
-	token := ""
-	if !c.open {
-		var err error
-		if token, _, err = a.Token(ctx); err != nil {
-			return "", err
 		}
 	}
 	// A write on a condition that was done already would be refused.

@@ -4,8 +4,6 @@ package client
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"time"
 
 	"github.com/nats-io/nkeys"
 
@@ -30,7 +27,8 @@ type Signer interface {
 }
 
 // SeedFile is the key whose seed ("SU...") is in a file, on a line of its own. It is read anew each time, and wiped from memory
-// afterwards: leave the file where it is. A file that others may read fails with ErrBadKey and fs.ErrPermission; so does one that the group may, unless
+// afterwards: leave the file where it is. Of a file that was replaced an API uses the new key from its next token on; a Client stays the user that it was
+// made as: close it and connect anew. A file that others may read fails with ErrBadKey and fs.ErrPermission; so does one that the group may, unless
 // who owns it is not the caller, as of a mounted secret of Kubernetes.
 //
 // A path that looks like a seed is not repeated in an error: it is one, given where the name of its file is wanted.
@@ -153,25 +151,4 @@ func signNonce(s Signer, nonce []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it asks to sign what is no nonce; nothing was signed", ErrBadServer)
 	}
 	return s.Sign(nonce)
-}
-
-// sign encodes the token and signs it.
-func sign(s Signer, t v1.Token) (string, error) {
-	claims, err := json.Marshal(t)
-	if err != nil {
-		return "", err
-	}
-	text := encode([]byte(`{"alg":"EdDSA","typ":"JWT"}`)) + "." + encode(claims)
-	signature, err := s.Sign([]byte(text))
-	if err != nil {
-		return "", fmt.Errorf("sign a token: %w", err)
-	}
-	return text + "." + encode(signature), nil
-}
-
-func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-// newToken is the claims of a token that is made now.
-func newToken(user, cluster string, now time.Time) v1.Token {
-	return v1.Token{Subject: user, Audience: cluster, IssuedAt: now.Unix(), Expires: now.Add(v1.MaxTokenLife).Unix()}
 }

@@ -33,7 +33,7 @@ type Options struct {
 	// ClusterID is the cluster for which the HTTP API is given tokens. When it is empty it is learned from the API's first answer:
 	// keep that (API.Cluster), so that a server which poses as the API later is given no token for another cluster.
 	ClusterID string
-	// Key is who the caller is. Use one key for one bus.
+	// Key is who the caller is. Use one key for one bus. An API goes on with a key that takes its place, a Client does not: see SeedFile.
 	Key Signer
 	// CAFile is a PEM file of the CAs that nodes' certificates are checked by. It is read at each connection. The default is CAs, or
 	// the system's.
