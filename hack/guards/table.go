@@ -25,6 +25,8 @@ var table = []guard{
 	{"internal/busauth/refresh.go", `return !slices.ContainsFunc(r.subscribe, `, `return true || slices.ContainsFunc(r.subscribe, `, "internal/busauth", "TestRevokeRoom"},
 	{"internal/busauth/refresh.go", `gone = append(gone, s.expel(key)...)`, `_ = key`, "internal/busauth", "TestRevokeDropsUsersOnly"},
 	{"internal/busauth/rights.go", `Deny: []string{">"}`, `Deny: nil`, "internal/busauth", "TestLeakByNoGrants"},
+	{"internal/embeddednats/auth.go", `known&same(shown.Username, a.user) == 1`, `known == 1`, "internal/embeddednats", "TestRoutePasswordIsReplacedLive"},
+	{"internal/embeddednats/auth.go", `return known&same(`, `return same(`, "internal/embeddednats", "TestRoutePasswordIsReplacedLive"},
 	{"internal/busauth/verify.go", `if name != "" && `, `if false && `, "internal/busauth", "TestRoutePeers"},
 	{"api/membership/v1/subjects.go", `if role.Writes() {`, `if true || role.Writes() {`, "internal/busauth", "TestLeakBySubject"},
 	{"internal/membership/directory.go", `return ok && d.why() == ""`, `return ok`, "internal/membership", "TestANodeThatIsCutOffStopsAdmitting"},

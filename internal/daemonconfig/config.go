@@ -30,15 +30,16 @@ type Config struct {
 	ServerName  string
 	Routes      []string
 
-	ClusterUser     string
-	ClusterPass     string
-	ClusterPassFile string
-	RouteTLSCert    string
-	RouteTLSKey     string
-	RouteTLSCA      string
-	RouteTLSName    string
-	TLSCert         string
-	TLSKey          string
+	ClusterUser         string
+	ClusterPass         string
+	ClusterPassFile     string
+	ClusterPassAlsoFile string
+	RouteTLSCert        string
+	RouteTLSKey         string
+	RouteTLSCA          string
+	RouteTLSName        string
+	TLSCert             string
+	TLSKey              string
 
 	OperatorKeys   []string
 	OrderKey       string

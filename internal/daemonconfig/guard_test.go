@@ -87,6 +87,7 @@ var policies = []struct {
 	{"local, open with keys", local, func(c *Config) { c.Open, c.OperatorKeys = true, []string{operatorKey} }, []string{"open"}},
 	{"secret twice", local, func(c *Config) { c.ClusterPass, c.ClusterPassFile = "a", "b" }, []string{"cluster-pass"}},
 	{"secret that looks like a hash", local, func(c *Config) { c.ClusterPass = "$2a$11$x" }, []string{"cluster-pass"}},
+	{"second secret without a first", local, func(c *Config) { c.ClusterPassAlsoFile = "also" }, []string{"cluster-pass-also-file"}},
 	{"secret without user", local, func(c *Config) { c.ClusterPass, c.ClusterUser = "a", "" }, []string{"cluster-user"}},
 
 	{"bootstrap without name", local, func(c *Config) { c.ServerName = "" }, []string{"server-name"}},

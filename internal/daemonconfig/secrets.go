@@ -3,6 +3,7 @@
 package daemonconfig
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,21 +21,62 @@ var bcryptSecret = regexp.MustCompile(`^\$2[abxy]\$`)
 // publicKey is the text of a public nkey after its first letter, which says the type.
 var publicKey = regexp.MustCompile(`^[A-Z][A-Z2-7]{55}$`)
 
-// RouteSecret returns the secret of routes, from where it is configured; empty when it is nowhere. It fails when the file can't be
-// read, is empty, or may be read by everybody.
+// RouteSecrets are what nodes know each other by.
+type RouteSecrets struct {
+	// Dial is shown to other nodes, and accepted of them; empty where there is none.
+	Dial string
+	// Also is accepted beside it, empty for none.
+	Also string
+}
+
+// RouteSecrets returns the secrets of routes as they are now, from where they are configured. It fails when a file can't be read, holds
+// anything but one line, or may be read by everybody.
+func (c Config) RouteSecrets() (RouteSecrets, error) {
+	dial, err := c.RouteSecret()
+	if err != nil {
+		return RouteSecrets{}, err
+	}
+	if c.ClusterPassAlsoFile == "" {
+		return RouteSecrets{Dial: dial}, nil
+	}
+	for {
+		also, err := readSecret(c.ClusterPassAlsoFile, "--cluster-pass-also-file", true)
+		if err != nil {
+			return RouteSecrets{}, err
+		}
+		again, err := c.RouteSecret()
+		if err != nil {
+			return RouteSecrets{}, err
+		}
+		if again == dial {
+			return RouteSecrets{Dial: dial, Also: also}, nil
+		}
+		dial = again // the two were exchanged meanwhile, and the second is of another time than the first
+	}
+}
+
+// RouteSecret returns the secret that is shown to other nodes.
 func (c Config) RouteSecret() (string, error) {
 	if c.ClusterPassFile == "" {
 		return c.ClusterPass, checkSecret(c.ClusterPass, "--cluster-pass")
 	}
-	where := "--cluster-pass-file " + c.ClusterPassFile
-	f, err := os.Open(c.ClusterPassFile)
+	return readSecret(c.ClusterPassFile, "--cluster-pass-file", false)
+}
+
+// readSecret reads the file that a flag names. One that is optional may be empty or missing.
+func readSecret(path, flag string, optional bool) (string, error) {
+	where := flag + " " + path
+	f, err := os.Open(path)
+	if optional && errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
 	if err != nil {
-		return "", fmt.Errorf("--cluster-pass-file: %w", err)
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return "", fmt.Errorf("--cluster-pass-file: %w", err)
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
 	// A group may read it: that is how a mounted secret is given to one user.
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
@@ -45,6 +87,9 @@ func (c Config) RouteSecret() (string, error) {
 		return "", fmt.Errorf("%s: %w", where, err)
 	}
 	secret := strings.TrimRight(string(b), "\r\n")
+	if secret == "" && optional {
+		return "", nil
+	}
 	if secret == "" || len(b) > maxSecretFile || strings.ContainsAny(secret, "\r\n\x00") {
 		return "", fmt.Errorf("%s: it must hold one line, the secret", where)
 	}
@@ -64,6 +109,9 @@ func (g *guard) secrets() {
 	}
 	if checkSecret(g.ClusterPass, "") != nil {
 		g.refuse("cluster-pass", "make another", "the secret begins as a bcrypt hash, which the server would take it for")
+	}
+	if g.ClusterPassAlsoFile != "" && g.ClusterPass == "" && g.ClusterPassFile == "" {
+		g.refuse("cluster-pass-also-file", "give --cluster-pass-file, or take this away", "there is no secret of routes that another one could be accepted beside")
 	}
 	if g.ClusterUser == "" && (g.ClusterPass != "" || g.ClusterPassFile != "") {
 		g.refuse("cluster-user", "name one, the same on all nodes", "there is a secret of routes and no user name")

@@ -65,8 +65,11 @@ type ClusterConfig struct {
 	Routes []*url.URL
 	// Advertise is the host and port that members tell each other of this node, if not its own.
 	Advertise string
-	// User and Password are the secret that all members share; both empty for none.
+	// User and Password are the secret that all members share; both empty for none. The server dials others with it, and accepts it.
 	User, Password string
+	// Also returns the passwords that are accepted now beside Password; it is asked for each route that is taken, by several goroutines.
+	// nil: there are none.
+	Also func() []string
 	// TLS serves both ends of a route; nil for none.
 	TLS *tls.Config
 }

@@ -89,6 +89,9 @@ func (cfg ServerConfig) prepare() (ServerConfig, error) {
 	if c.TLS != nil && c.TLS.InsecureSkipVerify && c.TLS.VerifyConnection == nil {
 		return cfg, errors.New("route TLS that verifies nobody: set VerifyConnection, or leave the standard verification on")
 	}
+	if c.Password == "" && c.Also != nil {
+		return cfg, errors.New("a cluster without a route secret accepts every server: give one (--cluster-pass-file) beside which others are accepted")
+	}
 	if c.Name == "" {
 		return cfg, errors.New("a cluster needs a name (--cluster-name)")
 	}
@@ -133,6 +136,9 @@ func (cfg ServerConfig) options() (*server.Options, error) {
 			Name: c.Name, Host: c.Host, Port: c.Port, Username: c.User, Password: c.Password,
 			AuthTimeout: handshake.Seconds(), PoolSize: -1, NoAdvertise: true, ConnectBackoff: true,
 			Advertise: c.Advertise,
+		}
+		if c.Password != "" {
+			o.CustomRouterAuthentication = routeAuth{user: c.User, password: c.Password, also: c.Also}
 		}
 		if c.TLS != nil {
 			o.Cluster.TLSConfig, o.Cluster.TLSTimeout = c.TLS, handshake.Seconds()

@@ -57,6 +57,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"cluster off loopback without TLS", func(c *embeddednats.ServerConfig) {
 			c.Cluster.Host, c.Cluster.Password = "0.0.0.0", "s3cret"
 		}, "mutual route TLS"},
+		{"another secret without a first", func(c *embeddednats.ServerConfig) { c.Cluster.Also = func() []string { return nil } }, "route secret"},
 		{"no name", func(c *embeddednats.ServerConfig) { c.ServerName = "" }, "--server-name"},
 		{"no cluster name", func(c *embeddednats.ServerConfig) { c.Cluster.Name = "" }, "--cluster-name"},
 		{"no folder", func(c *embeddednats.ServerConfig) { c.StoreDir = "" }, "--store-dir"},

@@ -62,6 +62,8 @@ type Config struct {
 	OnServer, OnStop func(*embeddednats.Server)
 	// RouteURL is where peers reach this node; empty: where its server listens, told only while it runs.
 	RouteURL string
+	// RouteSecrets are told in the status, as marks with the nonce. nil: none are.
+	RouteSecrets func(nonce string) *v1.RouteSecrets
 	// HTTPURL is told in the status. nil: nothing is.
 	HTTPURL func() string
 	// Version is told in the status.

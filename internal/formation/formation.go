@@ -108,6 +108,9 @@ func (f *Formation) Status() v1.NodeStatus {
 	if f.cfg.HTTPURL != nil {
 		s.HTTPURL = f.cfg.HTTPURL()
 	}
+	if f.cfg.RouteSecrets != nil {
+		s.RouteSecrets = f.cfg.RouteSecrets(s.Nonce)
+	}
 	if srv == nil {
 		s.Alone = s.ServerName != "" && !s.Founding && f.disk.alone(s.ServerName)
 		return s

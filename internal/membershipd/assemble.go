@@ -70,7 +70,7 @@ func timers(name string) embeddednats.RaftTimers {
 }
 
 func (p *plan) addCluster(c daemonconfig.Config) error {
-	secret, err := c.RouteSecret()
+	secrets, err := newRouteSecrets(c.RouteSecrets, p.log)
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,12 @@ func (p *plan) addCluster(c daemonconfig.Config) error {
 	if c.Advertise != "" && c.ClusterPort != 0 {
 		p.server.Cluster.Advertise = net.JoinHostPort(c.Advertise, strconv.Itoa(c.ClusterPort))
 	}
-	if secret != "" {
-		p.server.Cluster.User, p.server.Cluster.Password = c.ClusterUser, secret
+	if secrets != nil {
+		// Each start of the server takes the secret as it is then.
+		p.secrets, p.server.Cluster.User, p.server.Cluster.Password = secrets, c.ClusterUser, secrets.good.Dial
+	}
+	if secrets != nil && !c.Loopback() { // where whoever asks has shown a certificate
+		p.formation.RouteSecrets = secrets.marks
 	}
 	return nil
 }

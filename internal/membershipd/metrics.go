@@ -46,6 +46,7 @@ type sources struct {
 	server  func() *embeddednats.Server
 	files   map[string]*busauth.Files // certificates by use; empty without TLS
 	members *members                  // nil on an open node
+	secrets *routeSecrets             // nil without any
 }
 
 func newMetrics() *metrics {

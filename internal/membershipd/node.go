@@ -40,6 +40,7 @@ type plan struct {
 	patience time.Duration
 	files    map[string]*busauth.Files // certificates by use: route, which is control's as well, and client
 	members  *members                  // nil on an open node
+	secrets  *routeSecrets             // nil without any
 }
 
 const (
@@ -92,14 +93,14 @@ func newNode(p plan) (*node, error) {
 	c := p.formation
 	c.Version, c.Logger, c.Server = build.Version, p.log, n.serverConfig
 	c.OnServer = func(s *embeddednats.Server) { n.keepPorts(s); n.cluster.Store(nil); n.supervisor.tell(s) }
-	c.OnStop = func(*embeddednats.Server) { n.supervisor.tell(nil) }
+	c.OnStop = func(*embeddednats.Server) { n.supervisor.tell(nil); p.secrets.stopped() }
 	c.HTTPURL = func() string { return n.httpURL }
 	var err error
 	if n.formation, err = formation.Open(c); err != nil {
 		return nil, err
 	}
 	n.metrics.serve(sources{build: build, health: n.health, space: store, server: n.formation.Server,
-		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, members: p.members})
+		phase: func() string { return string(n.formation.Status().Phase) }, files: p.files, members: p.members, secrets: p.secrets})
 	e := newEndpoints(n.health, n.formation.Status, n.formation.Server)
 	n.controlURL, err = n.listen("control", "--control-port", p.control, p.controlTLS, n.countOrders(n.formation.Handler()))
 	if err == nil {

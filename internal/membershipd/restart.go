@@ -34,6 +34,9 @@ func (n *node) serverConfig(name, _ string, routes []*url.URL) (embeddednats.Ser
 	if n.clientPort != 0 {
 		c.Port, cluster.Port = n.clientPort, n.routePort
 	}
+	if n.plan.secrets != nil {
+		cluster.Password, cluster.Also = n.plan.secrets.dial(), n.plan.secrets.accepted
+	}
 	c.Cluster = &cluster
 	return c, nil
 }

@@ -2,6 +2,12 @@
 
 package v1
 
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
 // Paths of a node's control endpoint.
 const (
 	// PathNode answers GET with a NodeStatus.
@@ -62,10 +68,30 @@ type NodeStatus struct {
 	RaftTimers string `json:"raftTimers,omitempty"`
 	// Meta is the node's own view of the meta group, nil when it has none (empty, or NATS is not running).
 	Meta *MetaView `json:"meta,omitempty"`
+	// RouteSecrets are those of routes, as marks; nil where there are none, and where the control endpoint is open to all.
+	RouteSecrets *RouteSecrets `json:"routeSecrets,omitempty"`
 	// ClientURL, RouteURL and HTTPURL are where the node is reached.
 	ClientURL string `json:"clientURL,omitempty"`
 	RouteURL  string `json:"routeURL,omitempty"`
 	HTTPURL   string `json:"httpURL,omitempty"`
+}
+
+// RouteSecrets tells by marks which secrets of routes a node uses: see SecretMark.
+type RouteSecrets struct {
+	// Dials is what the node's server shows to others, and Next what it will after its next start. They are the same unless the secret was
+	// replaced since.
+	Dials string `json:"dials"`
+	Next  string `json:"next"`
+	// Accepts are all that the node accepts of others, now.
+	Accepts []string `json:"accepts"`
+}
+
+// SecretMark is by what a secret is known to those who have it. It holds for one answer: the salt is the nonce beside it. Nobody gets from the
+// mark to the secret but by guessing, so that only a secret that can't be guessed is safe with it.
+func SecretMark(secret, nonce string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte("unibus route secret\n" + nonce)) // a hash never fails to take what is written to it
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // MetaView is the JetStream meta group as one node sees it.
