@@ -147,8 +147,8 @@ func (f facts) progressing() verdict {
 		return verdict{!f.stopped.stalled, f.stopped.reason, f.stopped.message}
 	case f.atRest() && f.growing() != "":
 		return yes(v1alpha1.ReasonGrowingVolumes, "%s", f.growing())
-	case f.atRest() && f.rotating() != "":
-		return yes(v1alpha1.ReasonRotating, "%s", f.rotating())
+	case f.atRest() && f.replacing() != "":
+		return yes(v1alpha1.ReasonRotating, "%s", f.replacing())
 	case f.atRest():
 		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
 	case !f.founded():

@@ -37,10 +37,11 @@ func (p *pass) makeKeys(ctx context.Context) error {
 	type secret struct {
 		name     string
 		generate func() (map[string][]byte, error)
+		notes    map[string]string
 	}
-	making := []secret{{p.c.KeysSecretName(), newKeys}, {p.c.RouteSecretName(), newPassword}}
+	making := []secret{{p.c.KeysSecretName(), newKeys, nil}, {p.c.RouteSecretName(), newPassword, routePassword{generation: 1, taken: p.wish()}.notes()}}
 	if len(p.c.Spec.Admins) == 0 {
-		making = append(making, secret{p.c.AdminSecretName(), newAdmin})
+		making = append(making, secret{p.c.AdminSecretName(), newAdmin, nil})
 	}
 	for _, m := range making {
 		name := m.name
@@ -62,7 +63,7 @@ func (p *pass) makeKeys(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make the Secret %s: %w", name, err)
 		}
-		if p.secrets[name], err = p.createSecret(ctx, name, data, nil); err != nil {
+		if p.secrets[name], err = p.createSecret(ctx, name, data, m.notes); err != nil {
 			return err
 		}
 	}

@@ -63,8 +63,9 @@ type pass struct {
 	// volume is the size of volumes that nodes may fill.
 	volume resource.Quantity
 	// cas are the CA of routes and that of clients. Again is when there may be more to do for them, 0 for no time.
-	cas   []*authority
-	again time.Duration
+	cas      []*authority
+	password routePassword
+	again    time.Duration
 	// rollout is nil before there is a StatefulSet.
 	rollout *rollout
 	step    scaling.Step
@@ -82,7 +83,7 @@ func (p *pass) observe(ctx context.Context) error {
 		return err
 	}
 	p.place()
-	p.cas = p.authorities()
+	p.cas, p.password = p.authorities(), p.routePasswordOf()
 	switch a, err := credentialsFrom(p.c, p.secrets[p.c.KeysSecretName()], p.cas[0], p.cas[1], p.began); {
 	case errors.Is(err, errIncomplete):
 		p.NoLeader = err

@@ -73,7 +73,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.c.Spec.Pause {
 		return nil
 	}
-	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.copyCertificates} {
+	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.copyCertificates} {
 		if err := prepare(ctx); err != nil {
 			return err
 		}

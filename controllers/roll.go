@@ -53,7 +53,7 @@ func (p *pass) roll(step scaling.Step) scaling.Step {
 		return step
 	}
 	if place, ok := p.broken(); ok {
-		return p.replace(place, "it is not as the spec has it, and its node does not serve")
+		return p.replace(place, p.differs(place)+", and its node does not serve")
 	}
 	if name := p.unready(); rest && name != "" {
 		return scaling.Step{Action: scaling.Wait, Reason: fmt.Sprintf("the pod %s is not ready yet", name)}
@@ -68,12 +68,20 @@ func (p *pass) replace(place int, why string) scaling.Step {
 	return scaling.Step{Action: replacePod, Place: place, Reason: fmt.Sprintf("the pod %s is replaced: %s", p.c.PodName(place), why)}
 }
 
+// differs says what is to be otherwise with a pod that is behind.
+func (p *pass) differs(place int) string {
+	if slices.Contains(p.rollout.stale, place) {
+		return "its node dials with the former password of routes"
+	}
+	return "it is not as the spec has it"
+}
+
 // replaceNext replaces the pods that are behind from the last place on, and that of the meta leader when it leads no more.
 func (p *pass) replaceNext() scaling.Step {
 	var leader, heir string
 	for _, place := range slices.Backward(p.rollout.behind) {
 		if n := p.nodes[place]; n == nil || n.ServerName != p.Meta.Leader {
-			return p.replace(place, "it is not as the spec has it")
+			return p.replace(place, p.differs(place))
 		}
 		leader = p.Meta.Leader
 	}
@@ -83,7 +91,7 @@ func (p *pass) replaceNext() scaling.Step {
 		}
 	}
 	if heir == "" {
-		return p.replace(p.rollout.behind[0], "it is not as the spec has it, and there is no other")
+		return p.replace(p.rollout.behind[0], p.differs(p.rollout.behind[0])+", and there is no other")
 	}
 	return scaling.Step{Action: scaling.MoveLeader, To: heir, Reason: fmt.Sprintf("%s leads the meta group, and its pod is to be replaced", leader)}
 }

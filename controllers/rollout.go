@@ -23,12 +23,14 @@ type rollout struct {
 	hash, note string
 	// pending is true while the StatefulSet has another template; own when that is not what its user has changed, but a newer operator.
 	pending, own bool
-	// running is true from when a template is applied until all pods are made of it.
+	// running is true from when a template is applied until all pods are made of it, and while nodes are stale.
 	running bool
-	// behind are the places whose pods are of another template than the StatefulSet's. Known is false while its controller has not yet seen
-	// that.
+	// behind are the places whose pods are of another template than the StatefulSet's, or stale. Known is false while its controller has not yet
+	// seen that.
 	behind []int
 	known  bool
+	// stale are the places whose nodes dial with the password before the last until they are started anew.
+	stale []int
 }
 
 // compare compares what pods are to be made of with the StatefulSet and its pods.
@@ -50,7 +52,10 @@ func (p *pass) compare(template *applycorev1.PodTemplateSpecApplyConfiguration) 
 			r.behind = append(r.behind, place)
 		}
 	}
+	r.stale = p.stale()
+	r.behind = append(r.behind, slices.DeleteFunc(slices.Clone(r.stale), func(place int) bool { return slices.Contains(r.behind, place) })...)
 	slices.Sort(r.behind)
+	r.running = r.running || len(r.stale) > 0
 	p.rollout = r
 	return nil
 }
@@ -101,7 +106,8 @@ func down(pod *corev1.Pod) bool {
 
 // rolling says whether the operator replaces pods.
 func (p *pass) rolling() bool {
-	return p.set != nil && p.set.Annotations[annotationRolled] != p.set.Annotations[annotationTemplate] && p.c.Spec.UpdateStrategy.Type != v1alpha1.UpdateManual
+	return p.set != nil && (p.set.Annotations[annotationRolled] != p.set.Annotations[annotationTemplate] || len(p.stale()) > 0) &&
+		p.c.Spec.UpdateStrategy.Type != v1alpha1.UpdateManual
 }
 
 // unnoted says whether a person has changed the spec but not what pods depend on, so that this is to be noted. Only then a later change

@@ -234,8 +234,8 @@ func (p *pass) decline(a *authority, what string) {
 	switch {
 	case what == a.name:
 		why = fmt.Sprintf("the issuer %s is not the cluster's: replace its CA there, and nodes follow once it has issued certificates anew", a.ref.Name)
-	case a == p.cas[0] && what != p.cas[1].name && what != "":
-		why = "only route-ca and client-ca are rotated"
+	case a == p.cas[0] && what != p.cas[1].name && what != passwordName && what != "":
+		why = "only route-ca, client-ca and route-password are rotated"
 	default:
 		return
 	}

@@ -34,7 +34,7 @@ func status(f facts) v1alpha1.UnibusClusterStatus {
 		s.Replication = f.replication()
 	}
 	s.LastScaling = f.lastScaling(s.LastScaling)
-	s.Certificates = f.certificates()
+	s.Certificates, s.RoutePassword = f.certificates(), f.passwordStatus()
 	s.Plan = f.plan()
 	f.conditions(&s)
 	return s
@@ -146,7 +146,7 @@ func (f facts) plan() (steps []v1alpha1.PlannedStep) {
 	if !f.acted && f.next.Action != "" && f.next.Action != scaling.Done {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason})
 	}
-	steps = append(steps, f.rotationPlan()...)
+	steps = append(append(steps, f.rotationPlan()...), f.passwordPlan()...)
 	if f.consentNeeded() {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(applyTemplate), Why: f.otherwise(), NeedsConsent: true})
 	}
@@ -161,8 +161,8 @@ func (f facts) plan() (steps []v1alpha1.PlannedStep) {
 }
 
 // consentNeeded says whether a template waits that is not its user's.
-func (f facts) consentNeeded() bool {
-	return f.rollout != nil && f.rollout.waits(f.c.Spec.UpdateStrategy)
+func (p *pass) consentNeeded() bool {
+	return p.rollout != nil && p.rollout.waits(p.c.Spec.UpdateStrategy)
 }
 
 // otherwise says how pods are to be made otherwise.

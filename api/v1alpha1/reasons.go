@@ -95,7 +95,7 @@ var reasons = []Reason{
 		"Nothing. A new spec turns the roll to itself."},
 	{ReasonRepairing, []string{ready, progressing, degraded}, "A node was lost with its disk; it is removed, and its place filled anew.",
 		"Nothing. A claim that the operator deletes leaves its PersistentVolume behind: delete that once you want nothing of it."},
-	{ReasonRotating, []string{progressing, certs}, "A CA is being replaced while both are trusted; the message says what it waits for.",
+	{ReasonRotating, []string{progressing, certs}, "A CA is being replaced while both are trusted, or the password of routes while both are accepted; the message says what it waits for.",
 		"Nothing. A pod that it waits for and that does not come back stops it: bring its machine back, or delete the pod or Node object if it is gone for good."},
 	{ReasonGrowingVolumes, []string{progressing}, "Volumes are being expanded.", "Nothing; the message says for which volume it waits."},
 

@@ -49,6 +49,9 @@ type UnibusClusterStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Certificates []CertificateStatus `json:"certificates,omitempty"`
+	// The password that nodes know each other by.
+	// +optional
+	RoutePassword *RoutePasswordStatus `json:"routePassword,omitempty"`
 	// The next steps, before they are taken; empty when there is nothing to do.
 	// +optional
 	// +listType=atomic
@@ -216,6 +219,16 @@ type CertificateStatus struct {
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
 	// Where a change of it is: Stable, BothTrusted, Switching or DroppingOld.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+}
+
+// RoutePasswordStatus is where a replacement of the password of routes is. The password is in no status.
+type RoutePasswordStatus struct {
+	// Which of the cluster's passwords, one after the other, nodes are to dial with.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// Stable; BothAccepted while nodes come to accept a second one; or Switching while they come to dial with it, and the former is accepted yet.
 	// +optional
 	Phase string `json:"phase,omitempty"`
 }

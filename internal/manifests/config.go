@@ -32,6 +32,8 @@ const (
 	IdentityKey = "record.json"
 	// RouteSecretKey is the password's key in the Secret of routes.
 	RouteSecretKey = "password"
+	// RouteSecretAlsoKey is the key of the password that is accepted beside it, empty or missing for none.
+	RouteSecretAlsoKey = "also"
 )
 
 // Config is the immutable ConfigMap with the nodes' configuration. Its name has the hash of what it holds.
@@ -59,7 +61,7 @@ func nodeConfig(c *v1alpha1.UnibusCluster, in Inputs) daemonconfig.Config {
 	for place := range v1alpha1.MaxReplicas {
 		n.Routes = append(n.Routes, fmt.Sprintf("nats://%s:%d", c.PodHost(place), n.ClusterPort))
 	}
-	n.ClusterPassFile = routeSecretDir + "/" + RouteSecretKey
+	n.ClusterPassFile, n.ClusterPassAlsoFile = routeSecretDir+"/"+RouteSecretKey, routeSecretDir+"/"+RouteSecretAlsoKey
 	n.RouteTLSCert, n.RouteTLSKey, n.RouteTLSCA = routeTLSDir+"/tls.crt", routeTLSDir+"/tls.key", routeTLSDir+"/ca.crt"
 	n.RouteTLSName = c.RouteName()
 	n.TLSCert, n.TLSKey = clientTLSDir+"/tls.crt", clientTLSDir+"/tls.key"
