@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 func TestCELValidation(t *testing.T) {
@@ -150,6 +152,44 @@ func TestTokens(t *testing.T) {
 	s.mustKubectl("delete", "pod", "caller")
 	eventually(t, "the token of a pod goes with it", func(context.Context) error {
 		if s.review(projected, "bus").Authenticated {
+			return errNotYet
+		}
+		return nil
+	})
+}
+
+// TestAudit: what a ServiceAccount changes is written down, and nothing that it reads.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	user := s.mustAccount("writer")
+	s.mustKubectl("create", "role", "writer", "--verb=create,get", "--resource=configmaps")
+	s.mustKubectl("create", "rolebinding", "writer", "--role=writer", "--serviceaccount="+s.name+":writer")
+	token, err := client.CoreV1().ServiceAccounts(s.name).CreateToken(t.Context(), "writer", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := rest.AnonymousClientConfig(config)
+	as.BearerToken = token.Status.Token
+	writer, err := kubernetes.NewForConfig(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps := writer.CoreV1().ConfigMaps(s.name)
+	eventually(t, "the account may write", func(ctx context.Context) error {
+		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "written"}}, metav1.CreateOptions{})
+		return err
+	})
+	if _, err := maps.Get(t.Context(), "written", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the audit log has it", func(context.Context) error {
+		log := mustDevcluster(t, "logs", "audit")
+		written := strings.Contains(log, `"verb":"create","user":{"username":"`+user+`"`)
+		if strings.Contains(log, `"verb":"get"`) {
+			t.Error("the audit log has what was read")
+		}
+		if !written {
 			return errNotYet
 		}
 		return nil

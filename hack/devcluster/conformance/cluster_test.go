@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -34,6 +35,7 @@ var (
 	name    string // of the cluster
 	program string // devcluster
 	client  *kubernetes.Clientset
+	config  *rest.Config // of client
 	custom  *dynamic.DynamicClient
 )
 
@@ -85,8 +87,7 @@ func prepare(dir string) error {
 	if err != nil {
 		return err
 	}
-	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(text))
-	if err != nil {
+	if config, err = clientcmd.RESTConfigFromKubeConfig([]byte(text)); err != nil {
 		return err
 	}
 	config.QPS, config.Burst = -1, -1

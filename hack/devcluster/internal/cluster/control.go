@@ -15,6 +15,9 @@ const (
 	control = "control"
 )
 
+// auditPolicy is the file that says which requests the API server writes down.
+const auditPolicy = "audit.yaml"
+
 // frontPort is where what runs inside the cluster reaches the API server.
 const frontPort = 7443
 
@@ -69,6 +72,8 @@ func (c *Cluster) api() part {
 		"--proxy-client-cert-file="+c.pki("front-proxy-client.crt"), "--proxy-client-key-file="+c.pki("front-proxy-client.key"),
 		// There is no kube-proxy on the control plane: webhooks are called at the addresses of their pods.
 		"--enable-aggregator-routing",
+		"--audit-policy-file="+c.path(auditPolicy), "--audit-log-path="+machine.Log(c.path(control), "audit"),
+		"--audit-log-maxsize=100", "--audit-log-maxbackup=1",
 		// The endpoint of the Service kubernetes is the front, for what runs inside.
 		"--endpoint-reconciler-type=none")
 }

@@ -77,12 +77,14 @@ func (c *Cluster) create(wanted Config) error {
 	if err := c.makeKeys(); err != nil {
 		return err
 	}
-	corefile, err := render("files/Corefile", map[string]string{"Kubeconfig": c.pki("coredns.kubeconfig")})
-	if err != nil {
-		return err
-	}
-	if err := write(c.path("Corefile"), corefile); err != nil {
-		return err
+	for _, file := range []string{"Corefile", auditPolicy} {
+		text, err := render("files/"+file, map[string]string{"Kubeconfig": c.pki("coredns.kubeconfig")})
+		if err != nil {
+			return err
+		}
+		if err := write(c.path(file), text); err != nil {
+			return err
+		}
 	}
 	for n := 1; n <= c.Config.Nodes; n++ {
 		if err := c.writeNode(n); err != nil {
