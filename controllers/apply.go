@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nats-io/nkeys"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +66,9 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 	if in.Monitoring = err == nil; err != nil && !meta.IsNoMatchError(err) {
 		return in, err
 	}
+	if err := checkAdmins(p.c.Spec.Admins); err != nil {
+		return in, err
+	}
 	keys := p.secrets[p.c.KeysSecretName()]
 	if in.OperatorKey, err = publicKey(keys, keyOperator); err != nil {
 		return in, err
@@ -76,6 +80,17 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 		in.Admin, err = publicKey(p.secrets[p.c.AdminSecretName()], adminSeed)
 	}
 	return in, err
+}
+
+// checkAdmins refuses keys of which a character is wrong: no node would start with them, and no one could enter.
+func checkAdmins(keys []string) error {
+	for i, key := range keys {
+		if !nkeys.IsValidPublicUserKey(key) {
+			return &obstacle{reason: v1alpha1.ReasonInvalidSpec, stalled: true,
+				message: fmt.Sprintf("spec.admins[%d]: %s is nobody's key: a character of it is wrong. unibus key show FILE prints the right one.", i, key)}
+		}
+	}
+	return nil
 }
 
 // image is that of nodes: the one of the spec, or the operator's own in the version that is asked for.

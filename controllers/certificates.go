@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -67,6 +68,14 @@ func endpoints(c *v1alpha1.UnibusCluster) *v1alpha1.EndpointsStatus {
 	return e
 }
 
+// knows says whether an issuer exists, as far as the operator may see it: those of cert-manager in the cluster's namespace.
+func (p *pass) knows(ctx context.Context, ref cmmetav1.IssuerReference) (bool, error) {
+	if cmp.Or(ref.Group, "cert-manager.io") != "cert-manager.io" || cmp.Or(ref.Kind, certmanagerv1.IssuerKind) != certmanagerv1.IssuerKind {
+		return true, nil
+	}
+	return p.get(ctx, ref.Name, new(certmanagerv1.Issuer))
+}
+
 // pending says what a certificate that is not issued waits for.
 func (p *pass) pending(ctx context.Context, name string) error {
 	cert := new(certmanagerv1.Certificate)
@@ -77,6 +86,12 @@ func (p *pass) pending(ctx context.Context, name string) error {
 	o := &obstacle{reason: v1alpha1.ReasonCertificatePending, message: fmt.Sprintf("cert-manager has not issued the Certificate %s yet.", name)}
 	if !found {
 		return o
+	}
+	if known, err := p.knows(ctx, cert.Spec.IssuerRef); err != nil {
+		return err
+	} else if !known {
+		return &obstacle{reason: v1alpha1.ReasonCertificateFailed, stalled: true,
+			message: fmt.Sprintf("The Certificate %s can't be issued: there is no Issuer %s in the namespace %s.", name, cert.Spec.IssuerRef.Name, p.c.Namespace)}
 	}
 	for _, c := range cert.Status.Conditions {
 		failed := c.Type == certmanagerv1.CertificateConditionIssuing && c.Status == cmmetav1.ConditionFalse && c.Reason == "Failed"
