@@ -51,10 +51,7 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	defer die()
 	l.end.Store(&die)
 	w := &writer{lab: l, scheme: scheme, die: die}
-	m, err := manager.New(plane.operator, manager.Options{
-		Scheme: scheme, Cache: CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"}, Logger: logr.FromSlogHandler(natstest.Logger().Handler()),
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, NewClient: w.client,
-	})
+	m, err := newManager(plane.operator, scheme, w.client)
 	if err != nil {
 		return err
 	}
@@ -67,6 +64,14 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	}
 	defer r.Close()
 	return m.Start(ctx)
+}
+
+// newManager makes the manager of an operator, one of several in this process.
+func newManager(c *rest.Config, scheme *runtime.Scheme, writes client.NewClientFunc) (manager.Manager, error) {
+	return manager.New(c, manager.Options{
+		Scheme: scheme, Cache: CacheOptions(), Metrics: metricsserver.Options{BindAddress: "0"}, Logger: logr.FromSlogHandler(natstest.Logger().Handler()),
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, NewClient: writes,
+	})
 }
 
 // writer counts what an operator is asked to write, and ends it after what changes something when the lab's fuse burns.

@@ -34,7 +34,7 @@ type controlPlane struct {
 	config, operator *rest.Config
 
 	env       envtest.Environment
-	processes []*proc.Process
+	processes map[string]*proc.Process
 }
 
 // plane is the one of this process, nil as long as no test needed it.
@@ -52,7 +52,7 @@ var startPlane = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	plane = &controlPlane{dir: dir}
+	plane = &controlPlane{dir: dir, processes: map[string]*proc.Process{}}
 	return plane.start(assets)
 })
 
@@ -114,7 +114,7 @@ func (p *controlPlane) start(assets string) (err error) {
 		if err != nil {
 			return err
 		}
-		p.processes = append(p.processes, started)
+		p.processes[name] = started
 	}
 	if !natstest.Until(limit, func() bool { return answers(context.Background(), "http://"+health+"/healthz") }) {
 		return fmt.Errorf("cert-manager does not work:\n%s", proc.Tail(filepath.Join(p.dir, "cert-manager.log"), 20))
