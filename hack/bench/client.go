@@ -51,8 +51,9 @@ func (p *program) client(ctx context.Context) ([]besideRow, error) {
 		{"say", "by nats.go", leastClient, v.say, v.sayByHand},
 		{"hear", "by nats.go", leastClient, v.listen(hear(v.live)), v.listen(v.hearByHand)},
 		{"append, pipelined", "by nats.go's PublishMsgAsync", leastClient, v.purged(v.append), v.purged(v.appendAsync)},
-		// The loop only counts answers: it could not tell which message was refused, or send one again.
-		{"append, pipelined", "by a loop over nats.go", 0, v.purged(v.append), v.appendByHand()},
+		{"append, pipelined", "by a loop over nats.go that tells answers apart", leastClient, v.purged(v.append), v.purged(v.appendTold)},
+		// This one could not tell which message was refused, or send one again.
+		{"append, pipelined", "by a loop over nats.go that counts answers", 0, v.purged(v.append), v.appendByHand()},
 		{"append, one at a time", "by nats.go", leastClient, v.purged(v.one), v.purged(v.oneByHand)},
 		{"follow", "by nats.go", leastClient, v.purged(v.follow(hear(v.kept))), v.purged(v.follow(v.followByHand))},
 	} {
@@ -76,6 +77,7 @@ type visitor struct {
 	async      jetstream.JetStream // of raw, whose answers it can read: they are a stream's
 	refused    atomic.Pointer[error]
 	pump       *pump
+	told       *pump // of raw
 }
 
 func (p *program) newVisitor(ctx context.Context, b *bus) (v *visitor, err error) {
@@ -110,6 +112,9 @@ func (p *program) newVisitor(ctx context.Context, b *bus) (v *visitor, err error
 		return nil, err
 	}
 	if v.pump, err = newPump(v.other, v1.AppendSubject(v.who.key, v.kept.ID), publishWindow, payload); err != nil {
+		return nil, err
+	}
+	if v.told, err = newTellingPump(v.raw, v1.AppendSubject(v.who.key, v.kept.ID), publishWindow, payload); err != nil {
 		return nil, err
 	}
 	v.async, err = jetstream.New(v.raw, jetstream.WithPublishAsyncMaxPending(publishWindow),
@@ -260,6 +265,13 @@ func (v *visitor) append(ctx context.Context) (float64, error) {
 
 func (v *visitor) appendByHand() func(context.Context) (float64, error) {
 	return rate(v.raw, v1.AppendSubject(v.who.key, roomID(appender)), publishWindow, v.js, v1.HistoryStream(class))
+}
+
+// appendTold is what the library does at least: each message has an answer of its own.
+func (v *visitor) appendTold(ctx context.Context) (float64, error) {
+	begin := time.Now()
+	n, err := v.told.run(ctx, sample)
+	return float64(n) / time.Since(begin).Seconds(), err
 }
 
 func (v *visitor) appendAsync(ctx context.Context) (float64, error) {

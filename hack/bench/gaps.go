@@ -29,7 +29,7 @@ type writers struct {
 // startWriters starts count writers that rest between two writes.
 func startWriters(ctx context.Context, b *bus, stream string, count int, rest time.Duration) (*writers, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &writers{stop: cancel}
+	w, set := &writers{stop: cancel}, sets.Add(1)
 	w.rest.Store(int64(rest))
 	for i := range count {
 		nc, js, err := b.jetStream()
@@ -40,7 +40,7 @@ func startWriters(ctx context.Context, b *bus, stream string, count int, rest ti
 		w.group.Go(func() {
 			defer nc.Close()
 			for n := 0; ctx.Err() == nil; n++ {
-				w.write(ctx, js, stream, fmt.Sprintf("%d-%d-%d", begun.UnixNano(), i, n))
+				w.write(ctx, js, stream, fmt.Sprintf("%d-%d-%d-%d", begun.UnixNano(), set, i, n))
 				pause(ctx, time.Duration(w.rest.Load()))
 			}
 		})
@@ -48,7 +48,10 @@ func startWriters(ctx context.Context, b *bus, stream string, count int, rest ti
 	return w, nil
 }
 
-var begun = time.Now()
+var (
+	begun = time.Now()
+	sets  atomic.Int64 // of writers, which have message ids of their own
+)
 
 func (w *writers) write(ctx context.Context, js jetstream.JetStream, stream, id string) {
 	for ctx.Err() == nil {

@@ -19,6 +19,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// bucket is what is filled before a growth.
+const bucket = "KEYS"
+
 // growResult tells how a cluster grew from one to three under writes.
 type growResult struct {
 	Keys         int     `json:"keys"`    // in a bucket, before
@@ -44,26 +47,13 @@ func (p *program) grow(ctx context.Context) (*growResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc, js, err := b.jetStream()
-	if err != nil {
-		return nil, err
-	}
-	defer nc.Close()
-	kv, err := fill(ctx, js, p.keys)
-	if err != nil {
-		return nil, err
-	}
-	config := jetstream.StreamConfig{Name: patientStream, Subjects: []string{patientStream + ".>"}, MaxBytes: 1 << 30}
-	if err := b.usable(ctx, time.Minute, js, config); err != nil {
-		return nil, err
-	}
-	w, err := startWriters(ctx, b, patientStream, 4, 2*time.Millisecond)
+	r := &growResult{Keys: p.keys}
+	w, err := r.load(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	defer w.halt()
-	pause(ctx, 2*time.Second)
-	r := &growResult{Keys: p.keys, begin: time.Now()}
+	r.begin = time.Now()
 	if r.said, err = p.cluster(ctx, "grow", "--dir", dir, "--replicas", "3", "--yes"); err != nil {
 		return nil, err
 	}
@@ -73,25 +63,50 @@ func (p *program) grow(ctx context.Context) (*growResult, error) {
 	w.halt()
 	r.acks = w.since(time.Time{})
 	r.Acknowledged = len(w.since(r.begin))
-	return r, r.look(ctx, js, kv, w.ids)
+	return r, r.look(ctx, b, w.ids)
 }
 
-// fill makes a bucket with so many keys.
-func fill(ctx context.Context, js jetstream.JetStream, keys int) (jetstream.KeyValue, error) {
-	kv, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "KEYS", MaxBytes: 1 << 28})
+// load fills a bucket, and starts writers to a stream.
+func (r *growResult) load(ctx context.Context, b *bus) (*writers, error) {
+	nc, js, err := b.jetStream()
 	if err != nil {
 		return nil, err
 	}
+	defer nc.Close()
+	if err := fill(ctx, js, r.Keys); err != nil {
+		return nil, err
+	}
+	config := jetstream.StreamConfig{Name: patientStream, Subjects: []string{patientStream + ".>"}, MaxBytes: 1 << 30}
+	if err := b.usable(ctx, time.Minute, js, config); err != nil {
+		return nil, err
+	}
+	w, err := startWriters(ctx, b, patientStream, 4, 2*time.Millisecond)
+	if err == nil {
+		pause(ctx, 2*time.Second)
+	}
+	return w, err
+}
+
+// fill makes a bucket with so many keys.
+func fill(ctx context.Context, js jetstream.JetStream, keys int) error {
+	if _, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, MaxBytes: 1 << 28}); err != nil {
+		return err
+	}
 	for i := range keys {
-		if _, err := js.PublishAsync(fmt.Sprintf("$KV.KEYS.k%d", i), payload, patience); err != nil {
-			return nil, err
+		if _, err := js.PublishAsync(fmt.Sprintf("$KV.%s.k%d", bucket, i), payload, patience); err != nil {
+			return err
 		}
 	}
-	return kv, published(ctx, js)
+	return published(ctx, js)
 }
 
 // look counts what is missing afterwards: of the writes that were acknowledged, by their ids, and of the keys.
-func (r *growResult) look(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, acknowledged []string) error {
+func (r *growResult) look(ctx context.Context, b *bus, acknowledged []string) error {
+	nc, js, err := b.jetStream()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
 	s, err := js.Stream(ctx, patientStream)
 	if err != nil {
 		return err
@@ -110,6 +125,10 @@ func (r *growResult) look(ctx context.Context, js jetstream.JetStream, kv jetstr
 		if !there[id] {
 			r.Missing++
 		}
+	}
+	kv, err := js.KeyValue(ctx, bucket)
+	if err != nil {
+		return err
 	}
 	state, err := kv.Status(ctx)
 	if err != nil {

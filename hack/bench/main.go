@@ -32,6 +32,7 @@ type program struct {
 	users       int
 	removals    int
 	pictures    string
+	natsCLI     string
 	grown       int // clusters that the command line has made
 }
 
@@ -60,6 +61,7 @@ func run() error {
 	flag.IntVar(&p.keys, "keys", 10_000, "keys in the bucket before it grows")
 	flag.DurationVar(&p.calmFor, "calm", 10*time.Minute, "how long all cores are kept busy")
 	flag.StringVar(&p.pictures, "pictures", "docs", "folder for the pictures")
+	flag.StringVar(&p.natsCLI, "nats", ".cache/clients/nats", "command line of NATS, built by make")
 	flag.IntVar(&p.users, "users", 10_000, "users, and rooms, where many are measured beside few, and connections of the storm")
 	flag.IntVar(&p.removals, "removals", 200, "removals of each kind")
 	flag.Usage = usage
@@ -120,6 +122,10 @@ var parts = []struct {
 	}},
 	{"grow", "one node becomes three under writes", func(p *program, ctx context.Context, r *results) (err error) {
 		r.Grow, err = p.grow(ctx)
+		return err
+	}},
+	{"restore", "one stock node becomes three as it must: backup, new servers, restore", func(p *program, ctx context.Context, r *results) (err error) {
+		r.Restore, err = p.restore(ctx)
 		return err
 	}},
 	{"failover", "gaps that kills and planned stops leave, beside stock", func(p *program, ctx context.Context, r *results) (err error) {

@@ -24,6 +24,7 @@ type results struct {
 	Throughput []pairRow   `json:"throughput,omitempty"`
 	Starts     []startRow  `json:"starts,omitempty"`
 	Grow       *growResult `json:"grow,omitempty"`
+	Restore    *growResult `json:"restore,omitempty"` // by hand, of stock
 	Failovers  []failRow   `json:"failovers,omitempty"`
 	// Nursed counts, by kind, the restarts that it took to make a cluster whole again after a failover; stock may need some.
 	Nursed map[string]int `json:"nursed,omitempty"`
@@ -87,10 +88,8 @@ func (r *results) print(out io.Writer) error {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", s.Start, span(s.Ours), span(*s.Stock), s.Ours.N)
 		}
 	}
-	if g := r.Grow; g != nil {
-		fmt.Fprintf(w, "\n1 -> 3 under writes, %d keys before\t%.2f s\tlongest gap %.3f s\t%d acknowledged meanwhile, %d missing\n",
-			g.Keys, g.Seconds, g.LongestGap, g.Acknowledged, g.Missing)
-	}
+	r.Grow.print(w, "1 -> 3 in place, ours")
+	r.Restore.print(w, "1 -> 3 by backup and restore, stock")
 	if len(r.Failovers) > 0 {
 		fmt.Fprintf(w, "\nseconds without an acknowledgement\tours\tworst\tstock\tours/stock\ttimes\tbound\n")
 		for _, f := range r.Failovers {
@@ -106,6 +105,13 @@ func (r *results) print(out io.Writer) error {
 	}
 	r.printUsers(w)
 	return w.Flush()
+}
+
+func (g *growResult) print(w io.Writer, how string) {
+	if g != nil {
+		fmt.Fprintf(w, "\n%s, %d keys before\t%.2f s\tlongest gap %.3f s\t%d acknowledged meanwhile, %d missing\n",
+			how, g.Keys, g.Seconds, g.LongestGap, g.Acknowledged, g.Missing)
+	}
 }
 
 func span(i interval) string { return fmt.Sprintf("%.3f (%.3f to %.3f)", i.Median, i.Low, i.High) }
