@@ -32,11 +32,14 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out, notes io.Writer) int {
-	place, down, err := parse(args, notes)
+	o, err := parse(args, notes)
 	if err != nil {
 		fmt.Fprintln(notes, "demo:", err)
 		return 2
 	}
+	place, down := o.place, o.down
+	film := newRecorder(out, "make demo")
+	out = film
 	s := &stage{ctx: ctx, out: out}
 	var sum kube.Sum
 	whole := s.play(func() {
@@ -59,38 +62,54 @@ func run(ctx context.Context, args []string, out, notes io.Writer) int {
 	case down:
 		return 0
 	}
-	fmt.Fprintf(out, "To look around: export PATH=%s:$PATH, then kubectl get -n %s ubc,pods; make demo-down%s removes it all\n", place.Dir, place.Namespace, again)
-	fmt.Fprintf(out, "demo: ok, acknowledged %d, lost %d, longest gap %d ms, pods restarted %d\n", sum.Acknowledged, sum.Lost, sum.Gap.Milliseconds(), sum.Restarted)
+	last := fmt.Sprintf("demo: ok, acknowledged %d, lost %d, longest gap %d ms, pods restarted %d", sum.Acknowledged, sum.Lost, sum.Gap.Milliseconds(), sum.Restarted)
+	if o.record != "" {
+		if err := film.save(o.record, last); err != nil {
+			fmt.Fprintln(notes, "demo: the recording:", err)
+			return 1
+		}
+	}
+	fmt.Fprintf(film.out, "To look around: export PATH=%s:$PATH, then kubectl get -n %s ubc,pods; make demo-down%s removes it all\n", place.Dir, place.Namespace, again)
+	fmt.Fprintln(film.out, last)
 	return 0
 }
 
+// options are what the flags say.
+type options struct {
+	place  kube.Place
+	down   bool
+	record string // file, empty for none
+}
+
 // parse returns the place of the demo, with a folder for keys and the like that has unibus.
-func parse(args []string, notes io.Writer) (p kube.Place, down bool, err error) {
+func parse(args []string, notes io.Writer) (o options, err error) {
 	// Names that nobody else's operator has.
-	p = kube.Place{Namespace: "unibus-demo", Operators: "unibus-demo-operator"}
+	o.place = kube.Place{Namespace: "unibus-demo", Operators: "unibus-demo-operator"}
+	p := &o.place
 	f := flag.NewFlagSet("demo", flag.ContinueOnError)
 	f.SetOutput(notes)
 	f.StringVar(&p.Devcluster, "devcluster", "", "name of the devcluster that has the images; without it kubectl's current context is used")
 	f.StringVar(&p.Images, "images", "", "registry and prefix of the images, as make images PUSH= got them")
 	f.StringVar(&p.Version, "version", "", "tag of the images")
-	f.BoolVar(&down, "down", false, "remove what a demo has made")
+	f.StringVar(&o.record, "record", "", "file for a recording of a demo that went well, an SVG")
+	f.BoolVar(&o.down, "down", false, "remove what a demo has made")
 	if err := f.Parse(args); err != nil {
-		return p, down, err
+		return o, err
 	}
 	switch {
 	case f.NArg() > 0:
-		return p, down, fmt.Errorf("%q is no flag", f.Arg(0))
-	case !down && (p.Images == "" || p.Version == ""):
-		return p, down, errors.New("images are needed that the Kubernetes can pull: make images PUSH=registry/prefix, then make demo CLUSTER=current IMAGES=registry/prefix")
+		return o, fmt.Errorf("%q is no flag", f.Arg(0))
+	case !o.down && (p.Images == "" || p.Version == ""):
+		return o, errors.New("images are needed that the Kubernetes can pull: make images PUSH=registry/prefix, then make demo CLUSTER=current IMAGES=registry/prefix")
 	}
 	if p.Root, err = os.Getwd(); err != nil {
-		return p, down, err
+		return o, err
 	}
 	p.Dir = filepath.Join(p.Root, "bin", "demo")
 	for _, file := range []string{"contexts.json", "admin.nk", "ann.nk", "bob.nk", "writer.nk"} {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(p.Dir, file)))
 	}
-	return p, down, errors.Join(err, os.MkdirAll(p.Dir, 0o700))
+	return o, errors.Join(err, os.MkdirAll(p.Dir, 0o700))
 }
 
 // stage is where the demo is played.

@@ -5,7 +5,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,6 +19,37 @@ func TestWithoutImages(t *testing.T) {
 	var out, notes bytes.Buffer
 	if code := run(t.Context(), []string{"-version", "1"}, &out, &notes); code != 2 || !strings.Contains(notes.String(), "make images PUSH=") {
 		t.Errorf("exit code %d: %s", code, notes.String())
+	}
+}
+
+// TestRecording: lines come up as they were written, whatever is in them; what was waited for is left out.
+func TestRecording(t *testing.T) {
+	var out bytes.Buffer
+	r := newRecorder(&out, "make demo")
+	for _, line := range []string{"   1.2s  installs & tests <it>\n", "         3.0s  ... of 1\n"} {
+		if _, err := r.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "demo.svg")
+	if err := r.save(file, "demo: ok"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var svg struct {
+		Text []string `xml:"text"`
+	}
+	if err := xml.Unmarshal(b, &svg); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if want := []string{"$ make demo", "   1.2s  installs & tests <it>", "demo: ok"}; !slices.Equal(svg.Text, want) {
+		t.Errorf("recorded %q, want %q", svg.Text, want)
+	}
+	if strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("told %q", out.String())
 	}
 }
 
