@@ -18,13 +18,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/unibus/unibus/internal/crdtest"
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // TestAPIServer: a kube-apiserver refuses what the tables say, as kubectl apply is told, and takes what they take.
 func TestAPIServer(t *testing.T) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
-		t.Skip(`no API server: eval "$(make --silent envtest-assets)"`)
+		natstest.Lacks(t, "no API server: %s", `eval "$(make --silent envtest-assets)"`)
 	}
 	log.SetLogger(logr.Discard())
 	env := envtest.Environment{BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute,

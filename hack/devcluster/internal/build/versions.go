@@ -29,11 +29,11 @@ type step struct {
 
 var steps = []step{
 	{
-		name: "components", source: "components", took: "many minutes",
+		name: "components", source: "components", took: "11 minutes",
 		aliases: []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
 			"kubectl", "coredns", "cert-manager"},
 	},
-	{name: "containerd", took: "1 to 2 minutes", packages: []string{
+	{name: "containerd", took: "2 minutes", packages: []string{
 		"github.com/containerd/containerd/v2/cmd/containerd@" + containerdVersion,
 		"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@" + containerdVersion,
 		"github.com/containerd/containerd/v2/cmd/ctr@" + containerdVersion,
