@@ -144,7 +144,7 @@ func (p *pass) lookAgain(ctx context.Context) error {
 	if now := again.decide(); now.Action != p.step.Action || now.Name != p.step.Name {
 		return fmt.Errorf("%s is not removed now: %s", p.step.Name, now.Reason)
 	}
-	again.step, again.rollout, again.cas, again.again = p.step, p.rollout, p.cas, p.again
+	again.step, again.rollout, again.cas, again.again, again.unkept = p.step, p.rollout, p.cas, p.again, p.unkept
 	*p = *again
 	return nil
 }

@@ -191,6 +191,8 @@ func (f facts) stalled() verdict {
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.misword() != "":
 		return yes(v1alpha1.ReasonInvalidSpec, "The annotation %s %s", v1alpha1.AnnotationLost, f.misword())
+	case f.unkept != "":
+		return yes(v1alpha1.ReasonDiskAtRisk, "%s", f.unkept)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
 	case f.misfit() != nil && f.misfit().reason != v1alpha1.ReasonRepairing:

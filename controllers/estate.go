@@ -82,14 +82,17 @@ func ours(o metav1.OwnerReference) bool {
 // awaitHeirs stops a pass while there is something that a deleted cluster of the same name takes with it: what is built on that goes too.
 func (p *pass) awaitHeirs(context.Context) error {
 	for _, o := range p.estate() {
-		for _, owner := range o.GetOwnerReferences() {
-			if ours(owner) && owner.UID != p.c.UID {
-				return &obstacle{reason: v1alpha1.ReasonDeleting, message: fmt.Sprintf("%s is of a UnibusCluster of this name that was deleted "+
-					"together with its volumes; it is waited for that Kubernetes has deleted it.", o.GetName())}
-			}
+		if p.left(o) {
+			return &obstacle{reason: v1alpha1.ReasonDeleting, message: fmt.Sprintf("%s is of a UnibusCluster of this name that was deleted "+
+				"together with its volumes; it is waited for that Kubernetes has deleted it.", o.GetName())}
 		}
 	}
 	return nil
+}
+
+// left says whether an object goes with a UnibusCluster that this one has taken the place of.
+func (p *pass) left(o client.Object) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), func(owner metav1.OwnerReference) bool { return ours(owner) && owner.UID != p.c.UID })
 }
 
 // bequeath has the cluster own its volumes, their record and the key of the first admin where they are to be deleted with it. Kubernetes does that

@@ -36,6 +36,8 @@ type lab struct {
 	writes atomic.Int64 // that the operator asked for
 	passes atomic.Int64 // as reads of the UnibusCluster
 	lives  atomic.Int64 // of operators, one after the other
+	// rest is after how long a pass at rest is followed by another.
+	rest time.Duration
 	// fuse ends operators in the middle of what they do.
 	fuse *fuse
 	// version is that of the next operator, end ends the one that lives.
@@ -64,7 +66,7 @@ func mustLab(t *testing.T, c *v1alpha1.UnibusCluster, before ...func(*lab)) *lab
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "lab-"}}
 	must(t, api.Create(t.Context(), ns))
 	c.Namespace = ns.Name
-	l := &lab{kubelet: mustKubelet(t, api, c), t: t}
+	l := &lab{kubelet: mustKubelet(t, api, c), t: t, rest: time.Second}
 	l.version.Store("0.0.0")
 	for _, do := range before {
 		do(l)

@@ -31,11 +31,13 @@ func TestRepair(t *testing.T) {
 	l.within("three members", ready)
 	said := l.mustSay(0, 0, 50)
 
-	l.loseDisk(2)
+	old := l.volume(2)
+	l.loseDiskSlowly(2)
 	l.within("a member in place of the disk", is("demo-0-0=member demo-1-0=member demo-2-1=member"))
 	l.expectHeard(2, said)
+	l.expectKept(old)
 
-	old := l.lose(1)
+	old = l.lose(1)
 	l.within("a member in place of the machine", is("demo-0-0=member demo-1-1=member demo-2-1=member"))
 	l.expectHeard(1, said)
 	l.expectKept(old)
@@ -290,6 +292,10 @@ func TestLostConditions(t *testing.T) {
 			p.step = scaling.Step{Action: replaceDisk, Reason: "it was lost"}
 			return nil
 		}, map[string]string{"Ready": "-Repairing", "Progressing": "+Repairing", "Degraded": "+Repairing"}},
+		{"a disk that can't be kept", func(p *pass) *obstacle {
+			p.unkept = "it goes"
+			return nil
+		}, map[string]string{"Stalled": "+DiskAtRisk"}},
 		{"a word that names nobody", func(p *pass) *obstacle {
 			p.c.Annotations = map[string]string{v1alpha1.AnnotationLost: "demo-1"}
 			return nil

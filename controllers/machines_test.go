@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/internal/natstest"
 )
 
 // faults are what of a lab's machines fails, or may.
@@ -116,6 +118,29 @@ func (l *lab) loseDisk(place int) {
 	l.t.Helper()
 	must(l.t, l.api.Delete(l.t.Context(), l.claim(place)))
 	l.evict(place)
+}
+
+// loseDiskSlowly is loseDisk where the node takes its time to end, and is over once the operator has had the disk kept.
+func (l *lab) loseDiskSlowly(place int) {
+	l.t.Helper()
+	l.mu.Lock()
+	node := l.nodes[place]
+	l.mu.Unlock()
+	must(l.t, node.Pause())
+	l.loseDisk(place)
+	l.awaitKept(place)
+	must(l.t, node.Continue())
+}
+
+// awaitKept waits until the disk of a claim that was deleted, and is still there, is kept.
+func (l *lab) awaitKept(place int) {
+	l.t.Helper()
+	natstest.Within(l.t, limit, "the disk of a claim that ends is kept", func() bool {
+		return l.volume(place).Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain
+	})
+	if l.claim(place).DeletionTimestamp.IsZero() {
+		l.t.Error("its claim is not the one that was deleted")
+	}
 }
 
 // hang has the node of a place, and of that very pod, run no more.

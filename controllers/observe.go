@@ -53,6 +53,8 @@ type pass struct {
 	nodes []*v1.NodeStatus
 	steering.JetStream
 	losses
+	// unkept says which disk of a member is about to go, and can't be kept; empty when none is.
+	unkept  string
 	outside outside
 
 	// classes are the history classes that the bus has, by name, nil where nobody asked; noClasses is why they can't be read.
@@ -78,10 +80,14 @@ type pass struct {
 
 // observe reads everything that the pass goes by, once and live.
 func (p *pass) observe(ctx context.Context) error {
-	p.began = time.Now()
 	if err := p.observeObjects(ctx); err != nil {
 		return err
 	}
+	return p.observeBus(ctx)
+}
+
+// observeBus reads what is to be known beside objects, of which nodes may take their time to tell.
+func (p *pass) observeBus(ctx context.Context) error {
 	p.place()
 	p.cas, p.password = p.authorities(), p.routePasswordOf()
 	switch a, err := credentialsFrom(p.c, p.secrets[p.c.KeysSecretName()], p.cas[0], p.cas[1], p.began); {
@@ -111,6 +117,7 @@ func (p *pass) observe(ctx context.Context) error {
 }
 
 func (p *pass) observeObjects(ctx context.Context) error {
+	p.began = time.Now()
 	c := p.c
 	set := new(appsv1.StatefulSet)
 	switch found, err := p.get(ctx, c.StatefulSetName(), set); {

@@ -56,7 +56,7 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 		return err
 	}
 	r := &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: l.version.Load().(string), Namespace: "unibus-system",
-		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}, Dial: l.Dial, Rest: time.Second, Grace: time.Second}}
+		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}, Dial: l.Dial, Rest: l.rest, Grace: time.Second}}
 	r.Live = countingReader{m.GetAPIReader(), l}
 	r.Events = mourner{m.GetEventRecorder(v1alpha1.FieldOwner), l.fuse, die}
 	if err := r.SetupWithManager(m); err != nil {

@@ -67,11 +67,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // run does all of a pass but the report.
 func (p *pass) run(ctx context.Context) error {
-	if err := p.observe(ctx); err != nil {
+	if err := p.observeObjects(ctx); err != nil {
 		return err
 	}
-	if p.c.Spec.Pause {
-		return nil
+	if !p.c.Spec.Pause { // before nodes are asked: it may be a matter of seconds
+		if err := p.keepDisks(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.observeBus(ctx); err != nil || p.c.Spec.Pause {
+		return err
 	}
 	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.copyCertificates} {
 		if err := prepare(ctx); err != nil {

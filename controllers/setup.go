@@ -47,7 +47,11 @@ func Scheme() (*runtime.Scheme, error) {
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.LabelManagedByValue}),
-		ByObject:             map[client.Object]cache.ByObject{&v1alpha1.UnibusCluster{}: {Label: labels.Everything()}},
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.UnibusCluster{}: {Label: labels.Everything()},
+			// The StatefulSet makes these, with the labels that it finds its pods by.
+			&corev1.PersistentVolumeClaim{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelName: v1alpha1.LabelNameValue})},
+		},
 	}
 }
 
@@ -69,7 +73,7 @@ func (r *Reconciler) SetupWithManager(m manager.Manager) error {
 		Named("unibuscluster").
 		For(&v1alpha1.UnibusCluster{}, builder.OnlyMetadata, builder.WithPredicates(changed)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers})
-	for _, o := range []client.Object{&corev1.ConfigMap{}, &corev1.Pod{}, &corev1.Service{}, &corev1.ServiceAccount{},
+	for _, o := range []client.Object{&corev1.ConfigMap{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}} {
 		b.WatchesMetadata(o, handler.EnqueueRequestsFromMapFunc(clusterOf))
 	}

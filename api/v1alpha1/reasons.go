@@ -51,6 +51,7 @@ const (
 	ReasonForeignDisk        = "ForeignDisk"
 	ReasonRemovalInDoubt     = "RemovalInDoubt"
 	ReasonDataAtRisk         = "DataAtRisk"
+	ReasonDiskAtRisk         = "DiskAtRisk"
 )
 
 // Reason is what a reason means and what to do about it.
@@ -167,4 +168,6 @@ var reasons = []Reason{
 		"Bring the lost disk back. Nothing else decides it."},
 	{ReasonDataAtRisk, []string{ready, stalled}, "A disk was lost, and the others do not have all data of the stream that the message names.",
 		"Bring the disk back. Otherwise delete that stream, and with it what only the lost disk had; its node is replaced then."},
+	{ReasonDiskAtRisk, []string{stalled}, "The PersistentVolumeClaim of a member was deleted, and the operator can't have the disk kept: it goes when the pod ends.",
+		"Set persistentVolumeReclaimPolicy of the PersistentVolume that the message names to Retain while the pod runs, or give the operator the right to."},
 }
