@@ -53,6 +53,8 @@ var table = []guard{
 	{"internal/rooms/streams.go", `n := info.State.Msgs; n > 0`, `n := info.State.Msgs; false`, "internal/rooms", "TestRetire"},
 
 	// What the HTTP API lets pass.
+	{"internal/membershipd/api.go", `m.door.api.Changed(users)`, `_ = users`, "internal/membershipd", "TestRevokeFollowers"},
+	{"internal/membershipd/api.go", `m.door.api.DropUsers()`, `_ = m`, "internal/membershipd", "TestRevokeWhileCutOff"},
 	{"internal/httpapi/token.go", `jwt.WithAudience(cluster)`, `jwt.WithIssuedAt()`, "internal/httpapi", "TestTokensThatAreRefused"},
 	{"internal/httpapi/token.go", `life <= 0 || life > int64(v1.MaxTokenLife/time.Second)`, `life <= 0`, "internal/httpapi", "TestTokensThatAreRefused"},
 	{"internal/httpapi/admit.go", `*c = *now`, `_ = now`, "internal/httpapi", "TestAnAdminUntilTheBodyCame"},

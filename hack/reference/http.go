@@ -63,7 +63,8 @@ The first admins are those of ` + "`--admin`" + `: while a bus has none, nodes m
 
 Every answer that is no success is an ` + "`application/problem+json`" + ` (RFC 9457). Its ` + "`code`" + ` is stable, ` + "`detail`" + ` says the remedy, ` + "`type`" + ` is
 ` + "`urn:unibus:problem:`" + ` and the code. [Errors and remedies](errors.md#codes) lists the codes, and each request below those that it can be answered with.
-What is no HTTP, or has headers of more than 16 KiB and some, is answered 400 or 431 in plain text.
+A path that does not take a method answers 405 with ` + "`malformed`" + `, and says in ` + "`Allow`" + ` what it takes.
+What is no HTTP, has headers of more than 16 KiB and some, or a Transfer-Encoding or an Expect that nobody knows, is answered 400, 431, 501 or 417, in plain text if at all.
 
 ## Requests
 `

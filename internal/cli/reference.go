@@ -24,7 +24,7 @@ func newReference(root *cobra.Command) *cobra.Command {
 			fmt.Fprintf(&out, "\n%s\n\n## Exit codes\n\n```text%s\n```\n", strings.TrimSpace(words), codes)
 			d := document{w: &out, shared: map[string]string{}}
 			if send, _, err := root.Find([]string{"send"}); err == nil {
-				out.WriteString("\n## Flags of all commands that connect to a bus\n")
+				out.WriteString("\n## Flags of all commands that connect to a bus\n\n`unibus chat` and `unibus reply` take no `--output`.\n")
 				d.flags(send.PersistentFlags())
 				send.PersistentFlags().VisitAll(func(f *pflag.Flag) { d.shared[f.Name] = f.Usage })
 			}

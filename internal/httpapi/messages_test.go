@@ -221,14 +221,16 @@ func TestFollowersMissNothing(t *testing.T) {
 	if diff := cmp.Diff(got[len(got)-5:], bob.follow(redMessages+"?last=5").texts(5)); diff != "" {
 		t.Error(diff)
 	}
-	bob.do("GET", redMessages, nil, "Accept", contentEvents, "Last-Event-ID", "x").expect(t, 400, v1.CodeMalformed)
+	for _, id := range []string{"x", "18446744073709551615"} {
+		bob.do("GET", redMessages, nil, "Accept", contentEvents, "Last-Event-ID", id).expect(t, 400, v1.CodeMalformed)
+	}
 }
 
 func TestWhatEndsFollowers(t *testing.T) {
 	b := newBus(t, func(c *Config) { c.Limits.FollowersOfUser, c.Limits.Followers = 2, 3 })
 	b.class("kept")
 	root, ann, bob := b.user("root", true), b.user("ann", false), b.user("bob", false)
-	r := b.room("red", "kept", map[*user]v1.Role{root: v1.RoleMember, ann: v1.RoleMember, bob: v1.RoleMember})
+	b.room("red", "kept", map[*user]v1.Role{root: v1.RoleMember, ann: v1.RoleMember, bob: v1.RoleMember})
 	b.room("blue", "", map[*user]v1.Role{ann: v1.RoleMember, bob: v1.RoleMember})
 	leaver, other := ann.follow(redMessages), ann.follow(v1.PathRooms+"/blue/messages")
 	ann.do("GET", redMessages, nil, "Accept", contentEvents).expect(t, 429, v1.CodeRate)
@@ -256,7 +258,6 @@ func TestWhatEndsFollowers(t *testing.T) {
 	b.stop()
 	last.expectEnd(v1.CodeUnavailable)
 	bob.do("GET", v1.PathRooms, nil).expect(t, 503, v1.CodeUnavailable)
-	_ = r
 }
 
 // Who reads too slowly what nobody keeps is told, and holds no more than its buffer.

@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -93,7 +94,7 @@ func (a *API) follow(ctx context.Context, c *caller, r v1.Room, in *readMessages
 	q := in.request()
 	if in.LastEventID != "" {
 		id, err := strconv.ParseUint(in.LastEventID, 10, 64)
-		if err != nil {
+		if err != nil || id == math.MaxUint64 {
 			return nil, fail(v1.CodeMalformed, "Last-Event-ID is the id of an event: give it as it came, or leave it away")
 		}
 		q = v1.HistoryRequest{From: id + 1, AtLeast: q.AtLeast}

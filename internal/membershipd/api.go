@@ -32,7 +32,8 @@ type door struct {
 // offerAPI binds the API's port, and returns its URL. Until users are served it answers that they are not.
 func (n *node) offerAPI() (string, error) {
 	m := n.plan.members
-	api, err := httpapi.New(httpapi.Config{Cluster: n.clusterInfo, Directory: m.directory, Operators: n.plan.operators, Logger: n.log, Answered: n.metrics.answered})
+	api, err := httpapi.New(httpapi.Config{Cluster: n.clusterInfo, Directory: m.directory, Operators: n.plan.operators, Logger: n.log, Answered: n.metrics.answered,
+		Limits: n.plan.apiLimits})
 	if err != nil {
 		return "", err
 	}

@@ -33,15 +33,13 @@ type httpUser struct {
 
 func mustHTTPUser(t *testing.T) *httpUser {
 	t.Helper()
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := pair.Seed()
+	return mustStranger(t).overHTTP(t)
+}
+
+// overHTTP is the same user.
+func (u testUser) overHTTP(t *testing.T) *httpUser {
+	t.Helper()
+	seed, err := u.pair.Seed()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +47,30 @@ func mustHTTPUser(t *testing.T) *httpUser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &httpUser{t, key, ed25519.NewKeyFromSeed(raw)}
+	return &httpUser{t, u.key, ed25519.NewKeyFromSeed(raw)}
 }
 
 // do asks a node; out may be nil.
 func (u *httpUser) do(n *testNode, method, path string, body, out any) (status int) {
+	u.t.Helper()
+	r, err := http.DefaultClient.Do(u.request(n, method, path, body))
+	if err != nil {
+		u.t.Logf("%s %s: %v", method, path, err)
+		return 0
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && out != nil && r.StatusCode < 300 {
+		err = json.Unmarshal(b, out)
+	}
+	if err != nil {
+		u.t.Logf("%s %s: %d %s: %v", method, path, r.StatusCode, b, err)
+		return 0
+	}
+	return r.StatusCode
+}
+
+func (u *httpUser) request(n *testNode, method, path string, body any) *http.Request {
 	u.t.Helper()
 	var in io.Reader
 	if body != nil {
@@ -76,21 +93,38 @@ func (u *httpUser) do(n *testNode, method, path string, body, out any) (status i
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return req
+}
+
+// mustFollow follows a room as soon as the node lets the user, and returns what says whether that has ended.
+func (u *httpUser) mustFollow(n *testNode, room string) (ended func() bool) {
+	u.t.Helper()
+	path := v1.PathRooms + "/" + room + "/messages"
+	u.mustDo(n, 200, "GET", path, nil, nil)
+	req := u.request(n, "GET", path, nil)
+	req.Header.Set("Accept", "text/event-stream")
 	r, err := http.DefaultClient.Do(req)
 	if err != nil {
-		u.t.Logf("%s %s: %v", method, path, err)
-		return 0
+		u.t.Fatal(err)
 	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err == nil && out != nil && r.StatusCode < 300 {
-		err = json.Unmarshal(b, out)
+	if r.StatusCode != 200 {
+		r.Body.Close()
+		u.t.Fatalf("following %s is %s", room, r.Status)
 	}
-	if err != nil {
-		u.t.Logf("%s %s: %d %s: %v", method, path, r.StatusCode, b, err)
-		return 0
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = io.Copy(io.Discard, r.Body) // however it ends
+	}()
+	u.t.Cleanup(func() { r.Body.Close(); <-over })
+	return func() bool {
+		select {
+		case <-over:
+			return true
+		default:
+			return false
+		}
 	}
-	return r.StatusCode
 }
 
 func (u *httpUser) mustDo(n *testNode, want int, method, path string, body, out any) {
@@ -160,6 +194,28 @@ func TestTheAPI(t *testing.T) {
 	}
 	if strings.Contains(string(text), ann.key) {
 		t.Error("metrics tell of a user")
+	}
+}
+
+// TestRevokeFollowers: who follows a room by HTTP is out with the removal, and nobody else. No beat looks who may follow meanwhile.
+func TestRevokeFollowers(t *testing.T) {
+	root := mustHTTPUser(t)
+	n := mustRun(t, planFor(t, "n0", t.TempDir(), func(p *plan) { p.admins, p.apiLimits.Heartbeat = []string{root.key}, time.Hour }))
+	root.mustDo(n, 200, "GET", v1.PathUsers+"/admin", nil, nil)
+	class := membership.DefaultClass("kept")
+	root.mustDo(n, 201, "PUT", v1.PathClasses+"/kept", class, nil)
+	root.mustDo(n, 201, "PUT", v1.PathRooms+"/red", v1.PutRoom{Class: "kept"}, nil)
+	ended := map[string]func() bool{}
+	for _, name := range []string{"ann", "eve"} {
+		u := mustHTTPUser(t)
+		root.mustDo(n, 201, "PUT", v1.PathUsers+"/"+u.key, v1.PutUser{Name: name}, nil)
+		root.mustDo(n, 201, "PUT", v1.PathRooms+"/red/members/"+name, v1.PutMember{Role: v1.RoleMember}, nil)
+		ended[name] = u.mustFollow(n, "red")
+	}
+	root.mustDo(n, 204, "DELETE", v1.PathUsers+"/eve", nil, nil)
+	natstest.Within(t, limit, "eve to be out", ended["eve"])
+	if ended["ann"]() {
+		t.Error("ann was in nobody's way")
 	}
 }
 

@@ -125,6 +125,7 @@ func TestRevokeWhileCutOff(t *testing.T) {
 	c := mustCutCluster(t, func(i int, p *plan) {
 		if i == victim {
 			p.guardAfter(t, refuse, drop, clock.now)
+			p.apiLimits.Heartbeat = time.Hour // no beat looks who may follow
 		}
 	})
 	cut, others := c.nodes[victim], c.nodes[:victim]
@@ -137,6 +138,7 @@ func TestRevokeWhileCutOff(t *testing.T) {
 	for _, nc := range []*nats.Conn{annConn, eveConn} {
 		mustSubscribe(t, nc, v1.RoomSubjects(room.ID), func(*nats.Msg) {})
 	}
+	follows := ann.overHTTP(t).mustFollow(cut, room.Name)
 	expectUndisturbed := b.mustWitness(t, room, others...)
 	loop := eve.mustReconnect(t, cut)[0]
 
@@ -167,10 +169,14 @@ func TestRevokeWhileCutOff(t *testing.T) {
 			t.Errorf("%s was dropped too early: %v", who, err)
 		}
 	}
+	if follows() {
+		t.Error("ann was dropped too early, where she follows by HTTP")
+	}
 	clock.gone.Store(int64(drop + 1))
 	for who, nc := range map[string]*nats.Conn{"ann": annConn, "eve": eveConn} {
 		natstest.Within(t, limit, who+" to be dropped by the node that is cut off", nc.IsClosed)
 	}
+	natstest.Within(t, limit, "ann to follow no more", follows)
 
 	heal()
 	mustBecome(t, "/readyz", 200, cut)

@@ -20,6 +20,7 @@ import (
 	"github.com/unibus/unibus/internal/busauth"
 	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/formation"
+	"github.com/unibus/unibus/internal/httpapi"
 )
 
 // plan is what a node is made of, once its configuration has been read and guarded.
@@ -32,6 +33,8 @@ type plan struct {
 	// http, control and api are addresses to listen on; controlTLS and apiTLS are nil on loopback only. An open node has no API.
 	http, control, api string
 	controlTLS, apiTLS *tls.Config
+	// apiLimits bound what callers of the API may take; the defaults, but in tests.
+	apiLimits httpapi.Limits
 	// admins are public nkeys of the first admins of the bus, operators those of its operators.
 	admins, operators []string
 	// repair is false when NATS must not be restarted within the process, whatever happens.
