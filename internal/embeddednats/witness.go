@@ -34,27 +34,7 @@ func (o sample) unsafe(before sample) string {
 	}
 	earlier := before.streams()
 	for k, views := range o.streams() {
-		if reason := replicated(k, views, earlier[k], ""); reason != "" {
-			return reason
-		}
-	}
-	return ""
-}
-
-// missing says what the named server does not have; empty if it has everything.
-func (o sample) missing(name string, before sample) string {
-	if reason := o.ill(name); reason != "" {
-		return reason
-	}
-	if o.stores[name] == nil {
-		return fmt.Sprintf("server %s has no JetStream", name)
-	}
-	earlier := before.streams()
-	for k, views := range o.streams() {
-		if _, mine := views[name]; !mine && !listed(views, name) {
-			continue
-		}
-		if reason := replicated(k, views, earlier[k], name); reason != "" {
+		if reason := replicated(k, views, earlier[k]); reason != "" {
 			return reason
 		}
 	}
@@ -90,19 +70,16 @@ func (o sample) metaLeader() (*server.MetaClusterInfo, string) {
 	return found, ""
 }
 
-// replicated says what a stream's replicas, or the one named, do not have.
-func replicated(k streamKey, views, before map[string]*server.StreamDetail, only string) string {
+// replicated says what a stream's replicas do not have.
+func replicated(k streamKey, views, before map[string]*server.StreamDetail) string {
 	leader, reason := leads(k, views)
 	if reason != "" || leader == nil {
 		return reason
 	}
-	if want := leader.Config.Replicas - 1; only == "" && len(leader.Cluster.Replicas) != want {
+	if want := leader.Config.Replicas - 1; len(leader.Cluster.Replicas) != want {
 		return fmt.Sprintf("stream %s wants %d replicas, and has %d", k, want+1, len(leader.Cluster.Replicas)+1)
 	}
 	for _, r := range leader.Cluster.Replicas {
-		if only != "" && r.Name != only {
-			continue
-		}
 		own := views[r.Name]
 		switch {
 		case r.Offline || !r.Current && r.Lag == 0:
@@ -142,15 +119,4 @@ func leads(k streamKey, views map[string]*server.StreamDetail) (*server.StreamDe
 		return nil, ""
 	}
 	return found, ""
-}
-
-// listed says whether the stream's leader counts on the named server.
-func listed(views map[string]*server.StreamDetail, name string) bool {
-	for leader, v := range views {
-		if v.Cluster != nil && v.Cluster.Leader == leader &&
-			slices.ContainsFunc(v.Cluster.Replicas, func(p *server.PeerInfo) bool { return p.Name == name }) {
-			return true
-		}
-	}
-	return false
 }

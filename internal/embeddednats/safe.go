@@ -80,36 +80,25 @@ func (o sample) streams() map[streamKey]map[string]*server.StreamDetail {
 	return all
 }
 
-// InSync says whether everything that this server should hold is here, by the leaders' word and by
-// its own, at this moment; if not, why.
-func (s *Server) InSync(ctx context.Context) (ok bool, reason string) {
-	return s.held(ctx, 2, func(now, before sample) string { return now.missing(s.cfg.ServerName, before) })
-}
-
 // SafeToRestart says whether the cluster can do without any one server: every member of the meta group
 // is there and current, every stream with replicas has a leader, and every replica has everything by
 // both witnesses, over several samples; if not, why. A cluster of one is safe when it is well.
 // It takes about a second.
 func (s *Server) SafeToRestart(ctx context.Context) (ok bool, reason string) {
-	return s.held(ctx, samples, func(now, before sample) string { return now.unsafe(before) })
-}
-
-// held takes samples until one has something against it.
-func (s *Server) held(ctx context.Context, n int, against func(now, before sample) string) (bool, string) {
 	if s.stopping.Load() {
 		return false, "the server is stopping"
 	}
 	var before sample
-	for i := range n {
+	for i := range samples {
 		now, err := s.sample(ctx)
 		if err != nil {
 			return false, err.Error()
 		}
 		// The first sample has nothing to be compared with; it says nothing about lag.
-		if reason := against(now, before); reason != "" {
+		if reason := now.unsafe(before); reason != "" {
 			return false, reason
 		}
-		if before = now; i == n-1 {
+		if before = now; i == samples-1 {
 			break
 		}
 		select {
