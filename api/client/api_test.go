@@ -108,6 +108,8 @@ func (s *site) expectToken(token string) {
 	if string(raw[0]) != `{"alg":"EdDSA","typ":"JWT"}` || claims.Subject != public(s.pair) || claims.Audience != clusterID || life > v1.MaxTokenLife || life <= 0 {
 		s.t.Errorf("%s %+v", raw[0], claims)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.tokens[token] = true
 }
 
