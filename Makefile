@@ -26,8 +26,10 @@ STOCK        := .cache/nats-server-$(NATS_VERSION)-$(shell $(GO) env GOVERSION)
 # Clients that tests use as they come; go.mod, package.json and their lock files name the versions.
 CLIENTS      := internal/e2e/testdata/clients
 
-# A module of its own. Its programs and tests are compiled alike, so that what they share is compiled once.
-DEVCLUSTER   := CGO_ENABLED=0 GOFLAGS='$(shell $(GO) env GOFLAGS) -trimpath'
+# All that has no race detector is compiled alike, in each module, so that what modules and programs share is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS     := $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath
+RACE         := CGO_ENABLED=1 $(GO) test -race
 # The tests of a cluster that CI runs, and the name of that cluster.
 SHORT        := TestMemory|TestStatefulSet|TestCertificates|TestNodeFaults/kill9
 OWN          ?= conformance
@@ -44,7 +46,7 @@ help: ## Show this help
 
 .PHONY: build
 build: ## Build bin/membershipd (the node) and bin/unibus (the command line)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/membershipd ./cmd/unibus
 
 # Architectures of images, and the programs that have one each.
 ARCHITECTURES := amd64 arm64
@@ -53,7 +55,7 @@ PROGRAMS      := membershipd unibus-operator unibus
 .PHONY: images
 images: bin/devcluster ## Make images of the programs for amd64 and arm64, in bin/images (PUSH=registry/prefix pushes them, too)
 	@for arch in $(ARCHITECTURES); do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/images/$$arch/ $(PROGRAMS:%=./cmd/%); done
+		GOOS=linux GOARCH=$$arch $(GO) build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/images/$$arch/ $(PROGRAMS:%=./cmd/%); done
 	@for name in $(PROGRAMS); do \
 		tag=$(or $(PUSH),unibus)/$$name:$(VERSION); \
 		echo "$$tag $$(bin/devcluster image $(ARCHITECTURES:%=bin/images/%/$$name) --tag $$tag -o bin/images/$$name.tar $(if $(PUSH),--push))"; done
@@ -65,7 +67,7 @@ generate: ## Write all generated files anew (go generate)
 .PHONY: lint
 lint: $(LINT) ## Run the linters, the import law among them, and see that the law bites
 	$(LINT) run --allow-parallel-runners ./...
-	cd hack/devcluster && $(DEVCLUSTER) $(abspath $(LINT)) run --allow-parallel-runners $(OURS)
+	cd hack/devcluster && $(abspath $(LINT)) run --allow-parallel-runners $(OURS)
 	$(GO) run ./hack/lawcheck $(LINT)
 
 # Built once for each version: it takes minutes.
@@ -73,16 +75,15 @@ $(LINT):
 	$(GO) build -modfile=go.tools.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: verify
-verify: verify-format verify-generate lint ## Check formatting, go.mod, generated files, vet and lint; changes no source file that is in order
+verify: verify-format verify-generate lint ## Check formatting, go.mod and generated files, and lint (vet is one of the linters); changes no source file that is in order
 	$(GO) mod tidy -diff
 	@# A linter that is cached hides that its sums are missing.
 	$(GO) list -modfile=go.tools.mod -deps tool > /dev/null
-	$(GO) vet ./...
-	cd hack/devcluster && $(GO) mod tidy -diff && $(DEVCLUSTER) $(GO) vet $(OURS)
+	cd hack/devcluster && $(GO) mod tidy -diff
 
 .PHONY: verify-format
 verify-format:
-	@files=$$(gofmt -l $(wildcard api cmd hack internal)); \
+	@files=$$(gofmt -l $(wildcard api charts cmd controllers hack internal)); \
 	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
 
 .PHONY: verify-generate
@@ -107,8 +108,8 @@ PARTED := ./api/v1alpha1 ./charts ./internal/operator
 
 .PHONY: test
 test: clients $(if $(EVERY_TEST),bin/devcluster) ## Run all tests with the race detector, but those of the operator beside real nodes (TESTFLAGS='-run X' narrows)
-	$(GO) test -race -timeout 30m $(TESTFLAGS) $(filter-out $(patsubst ./%,$(MODULE)/%,$(PARTED)),$(shell $(GO) list ./...))
-	$(if $(EVERY_TEST),eval "$$(bin/devcluster build --assets)" && )$(GO) test -race $(TESTFLAGS) $(PARTED) && $(GO) test -timeout 30m $(TESTFLAGS) ./controllers
+	$(RACE) -timeout 30m $(TESTFLAGS) $(filter-out $(patsubst ./%,$(MODULE)/%,$(PARTED)),$(shell $(GO) list ./...))
+	$(if $(EVERY_TEST),eval "$$(bin/devcluster build --assets)" && )$(RACE) $(TESTFLAGS) $(PARTED) && $(GO) test -timeout 30m $(TESTFLAGS) ./controllers
 
 .PHONY: guards
 guards: ## Take guards of access and of kept data out, one at a time, and want their tests to fail (GUARDS='-run rooms', '-list'; minutes)
@@ -131,7 +132,7 @@ soak: ## Grow, fault and shrink real clusters under load (ROUNDS=20 SEED=1); the
 	$(GO) run ./hack/soak -rounds $(ROUNDS) -seed $(SEED)
 
 $(STOCK): go.mod go.sum
-	$(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/nats-io/nats-server/v2
+	$(GO) build -ldflags '-s -w' -o $@ github.com/nats-io/nats-server/v2
 
 .PHONY: bench
 bench: build $(STOCK) .cache/clients/nats ## Measure throughput, start, growth, logins, history and memory, beside stock nats-server (BENCH=-h shows the flags)
@@ -167,7 +168,7 @@ docs-long: ## Run the command blocks of the documentation that take long or need
 
 .PHONY: bin/devcluster
 bin/devcluster:
-	$(DEVCLUSTER) $(GO) build -C hack/devcluster -ldflags '-s -w' -o $(abspath $@) .
+	$(GO) build -C hack/devcluster -ldflags '-s -w' -o $(abspath $@) .
 
 .PHONY: devcluster-build
 devcluster-build: bin/devcluster ## Build Kubernetes and its tools from Go modules, once (minutes; needs root to install packages)
@@ -183,14 +184,14 @@ devcluster-down: bin/devcluster ## Remove the cluster of devcluster and all it m
 
 .PHONY: test-devcluster
 test-devcluster: devcluster-build ## Test devcluster, and that its cluster is what the operator relies on (CLUSTER=dev: one that is up; needs root)
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster $(TESTFLAGS) ./internal/...
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/command -devcluster $(abspath bin/devcluster)
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 60m -v -parallel 8 $(TESTFLAGS) ./conformance $(if $(CLUSTER),-cluster $(CLUSTER))
+	$(GO) test -C hack/devcluster $(TESTFLAGS) ./internal/...
+	$(GO) test -C hack/devcluster -count=1 -timeout 60m -v $(TESTFLAGS) ./internal/command -devcluster $(abspath bin/devcluster)
+	$(GO) test -C hack/devcluster -count=1 -timeout 60m -v -parallel 8 $(TESTFLAGS) ./conformance $(if $(CLUSTER),-cluster $(CLUSTER))
 
 .PHONY: test-devcluster-short
 test-devcluster-short: devcluster-build ## The part of test-devcluster that CI runs: up, a StatefulSet, certificates, a fault, down (OWN=NAME; needs root)
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster ./internal/...
-	$(DEVCLUSTER) $(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
+	$(GO) test -C hack/devcluster ./internal/...
+	$(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
 
 .PHONY: e2e-short
 e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale a cluster 1 -> 3 -> 1 -> 3 under load with a node killed (OWN=NAME; needs root)
@@ -198,7 +199,7 @@ e2e-short: devcluster-build ## Install the operator on a real Kubernetes, scale 
 	hack/e2e.sh $(OWN) $(VERSION) TestShort
 
 # The suites of make e2e, each on a Kubernetes of its own. Their tests have names that begin with theirs, in the singular. An upgrade is from this commit.
-SUITES  := scale faults storage rolls certificates upgrade entry rest
+SUITES  := ready scale faults storage rolls certificates upgrade entry rest
 EARLIER ?= 7fade242a45320b8ebf84c200510fc89184345a3
 
 .PHONY: e2e
@@ -210,7 +211,7 @@ e2e: devcluster-build .cache/clients/nats ## Try the operator on a real Kubernet
 
 # The Kubernetes of the demo: one of devcluster's, which is brought up, or that of kubectl's current context. All is built as images are, once.
 PLACE := $(filter-out current,$(or $(CLUSTER),demo))
-DEMO  := CGO_ENABLED=0 $(GO) run -trimpath -buildvcs=false ./hack/demo -devcluster '$(PLACE)'
+DEMO  := $(GO) run -buildvcs=false ./hack/demo -devcluster '$(PLACE)'
 
 .PHONY: demo
 demo: bin/demo/unibus $(if $(PLACE),demo-place) ## Show a bus on Kubernetes that grows from one node to three (needs root; CLUSTER=current IMAGES=registry/prefix: in kubectl's context; RECORD=FILE.svg)
@@ -218,7 +219,7 @@ demo: bin/demo/unibus $(if $(PLACE),demo-place) ## Show a bus on Kubernetes that
 
 .PHONY: bin/demo/unibus
 bin/demo/unibus:
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/unibus
+	$(GO) build -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/unibus
 
 .PHONY: demo-place
 demo-place: devcluster-build

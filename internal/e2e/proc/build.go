@@ -27,15 +27,15 @@ func Build(ctx context.Context, dir string, race bool) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, err
 	}
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	args, cgo := []string{"build", "-o", dir + string(filepath.Separator)}, "CGO_ENABLED=0"
 	if race {
-		args = append(args, "-race")
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 		if err := os.Setenv("GORACE", "log_path="+filepath.Join(dir, raceLog)); err != nil {
 			return Binaries{}, fmt.Errorf("where races are told: %w", err)
 		}
 	}
 	c := exec.CommandContext(ctx, "go", append(args, "./cmd/membershipd", "./cmd/unibus")...)
-	c.Dir = root
+	c.Dir, c.Env = root, append(os.Environ(), cgo)
 	if out, err := c.CombinedOutput(); err != nil {
 		return Binaries{}, fmt.Errorf("build the programs: %w: %s", err, strings.TrimSpace(string(out)))
 	}
