@@ -69,11 +69,10 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 	if err := checkAdmins(p.c.Spec.Admins); err != nil {
 		return in, err
 	}
-	keys := p.secrets[p.c.KeysSecretName()]
-	if in.OperatorKey, err = publicKey(keys, keyOperator); err != nil {
+	if in.OperatorKeys, err = p.obeyed(keyOperator); err != nil {
 		return in, err
 	}
-	if in.OrderKey, err = publicKey(keys, keyOrder); err != nil {
+	if in.OrderKeys, err = p.obeyed(keyOrder); err != nil {
 		return in, err
 	}
 	if len(p.c.Spec.Admins) == 0 {

@@ -112,9 +112,9 @@ func (f facts) because() string {
 	return ""
 }
 
-// replacing says how far rotations of CAs and of the password are, empty when none is under way.
+// replacing says how far rotations of CAs, of the password and of keys are, empty when none is under way.
 func (f facts) replacing() string {
-	return strings.Join(slices.DeleteFunc([]string{f.rotating(), f.password.words()}, func(s string) bool { return s == "" }), ". ")
+	return strings.Join(slices.DeleteFunc([]string{f.rotating(), f.password.words(), f.keys.words()}, func(s string) bool { return s == "" }), ". ")
 }
 
 // rotating says how far rotations of CAs are and what they wait for, empty when none is under way.

@@ -39,7 +39,8 @@ func (p *pass) makeKeys(ctx context.Context) error {
 		generate func() (map[string][]byte, error)
 		notes    map[string]string
 	}
-	making := []secret{{p.c.KeysSecretName(), newKeys, nil}, {p.c.RouteSecretName(), newPassword, routePassword{generation: 1, taken: p.wish()}.notes()}}
+	first := replacement{generation: 1, taken: p.wish()}.notes()
+	making := []secret{{p.c.KeysSecretName(), newKeys, first}, {p.c.RouteSecretName(), newPassword, first}}
 	if len(p.c.Spec.Admins) == 0 {
 		making = append(making, secret{p.c.AdminSecretName(), newAdmin, nil})
 	}

@@ -67,6 +67,7 @@ type pass struct {
 	// cas are the CA of routes and that of clients. Again is when there may be more to do for them, 0 for no time.
 	cas      []*authority
 	password routePassword
+	keys     keyring
 	again    time.Duration
 	// rollout is nil before there is a StatefulSet.
 	rollout *rollout
@@ -89,7 +90,7 @@ func (p *pass) observe(ctx context.Context) error {
 // observeBus reads what is to be known beside objects, of which nodes may take their time to tell.
 func (p *pass) observeBus(ctx context.Context) error {
 	p.place()
-	p.cas, p.password = p.authorities(), p.routePasswordOf()
+	p.cas, p.password, p.keys = p.authorities(), p.routePasswordOf(), p.keyringOf()
 	switch a, err := credentialsFrom(p.c, p.secrets[p.c.KeysSecretName()], p.cas[0], p.cas[1], p.began); {
 	case errors.Is(err, errIncomplete):
 		p.NoLeader = err

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 )
@@ -21,16 +20,8 @@ import (
 type routePassword struct {
 	// dials is dialled with, also is accepted beside it; empty while there is one only.
 	dials, also string
-	// generation is the number of the one that is dialled with, other that of the other one: the larger is the newer.
-	generation, other int64
-	// taken is the wish that was taken last.
-	taken string
-	// waits says for what the next change waits.
-	waits string
+	replacement
 }
-
-// phaseBothAccepted is that of a password that is to be replaced; the others are those of CAs.
-const phaseBothAccepted = "BothAccepted"
 
 // passwordName is the word of the annotation that asks for another password of routes.
 const passwordName = "route-password"
@@ -42,39 +33,28 @@ const (
 	dropPassword   change = "drop-old-password"
 )
 
-// phase is where the replacement of a password is.
-func (k routePassword) phase() string {
-	switch {
-	case k.also == "":
-		return phaseStable
-	case k.other > k.generation:
-		return phaseBothAccepted
-	}
-	return phaseSwitching
-}
-
 // next is the change to be made next, nothing where none is due, and what of nodes must be seen before.
 func (k routePassword) next(wish string) (change, func(*v1.NodeStatus) string) {
-	switch word, _, _ := strings.Cut(wish, "/"); {
+	switch {
 	case k.phase() == phaseBothAccepted:
 		return switchPassword, k.acceptsBoth
 	case k.phase() == phaseSwitching:
 		return dropPassword, k.dialsNew
-	case wish != k.taken && word == passwordName:
+	case k.asked(wish, passwordName):
 		return acceptBoth, nil
 	}
 	return nothing, nil
 }
 
 // after is the password once a change is made; fresh is one that nobody has had.
-func (k routePassword) after(do change, fresh string) routePassword {
+func (k routePassword) after(do change, fresh, wish string) routePassword {
 	switch do {
 	case acceptBoth:
-		k.also, k.other = fresh, k.generation+1
+		k.also, k.replacement = fresh, k.begun(wish)
 	case switchPassword:
-		k.dials, k.also, k.generation, k.other = k.also, k.dials, k.other, k.generation
+		k.dials, k.also, k.replacement = k.also, k.dials, k.switched()
 	case dropPassword:
-		k.also, k.other = "", 0
+		k.also, k.replacement = "", k.ended()
 	}
 	return k
 }
@@ -122,17 +102,10 @@ func (k routePassword) stale(n *v1.NodeStatus) bool {
 
 // words says how far it is and what it waits for, empty when nothing is under way.
 func (k routePassword) words() string {
-	said := map[string]string{
+	return k.replacement.words(passwordName, map[string]string{
 		phaseBothAccepted: "nodes are to accept a second password, and it is dialled with once all are seen to (step 1 of 3)",
 		phaseSwitching:    "nodes are to dial with the new password, and the former is dropped once all are seen to (steps 2 and 3 of 3)",
-	}[k.phase()]
-	if said == "" {
-		return ""
-	}
-	if k.waits != "" {
-		said += "; " + k.waits
-	}
-	return passwordName + ": " + said
+	})
 }
 
 // lacking says which node lacks what must be seen, empty when none does. Every pod counts, whatever its node does: one that does not answer

@@ -66,9 +66,7 @@ func (m *dialers) operate(wish string) {
 	}
 	if do != nothing {
 		m.fresh++
-		if m.k = m.k.after(do, fmt.Sprint("password-", m.fresh)); do == acceptBoth {
-			m.k.taken = wish
-		}
+		m.k = m.k.after(do, fmt.Sprint("password-", m.fresh), wish)
 	} else if stale >= 0 && !down {
 		m.nodes[stale].dials = ""
 	}
@@ -117,7 +115,7 @@ func (m *dialers) apart() string {
 // have come back the new password is the only one.
 func TestPasswordIsReplaced(t *testing.T) {
 	for seed := range uint64(3000) {
-		m := &dialers{draw: rand.New(rand.NewPCG(seed, 7)), k: routePassword{dials: "password-0", generation: 1}}
+		m := &dialers{draw: rand.New(rand.NewPCG(seed, 7)), k: routePassword{dials: "password-0", replacement: replacement{generation: 1}}}
 		for range 1 + m.draw.IntN(3) {
 			m.nodes = append(m.nodes, &dialer{mounts: "password-0", dials: "password-0"})
 		}
@@ -168,7 +166,7 @@ func passwords(p *pass, k routePassword, nodes ...dialer) {
 
 // TestLacking: the first node that holds it up is named, with what it lacks.
 func TestLacking(t *testing.T) {
-	both, switched := routePassword{dials: "a", also: "b", generation: 1, other: 2}, routePassword{dials: "b", also: "a", generation: 2, other: 1}
+	both, switched := routePassword{dials: "a", also: "b", replacement: replacement{generation: 1, other: 2}}, routePassword{dials: "b", also: "a", replacement: replacement{generation: 2, other: 1}}
 	old, knows, read, done := dialer{"a", "", "a"}, dialer{"a", "b", "a"}, dialer{"b", "a", "a"}, dialer{"b", "a", "b"}
 	for name, c := range map[string]struct {
 		k     routePassword
@@ -213,25 +211,25 @@ func TestRoutePasswordOf(t *testing.T) {
 		notes map[string]string
 		want  routePassword
 	}{
-		"made":             {"", map[string]string{annotationGenerations: "1", v1alpha1.AnnotationRotate: ""}, routePassword{dials: "a", generation: 1}},
-		"of before":        {"", nil, routePassword{dials: "a", generation: 1, taken: "route-password/0"}},
-		"both accepted":    {"b", map[string]string{annotationGenerations: "3,4", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", generation: 3, other: 4, taken: "w"}},
-		"switched":         {"b", map[string]string{annotationGenerations: "4,3", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", generation: 4, other: 3, taken: "w"}},
-		"dropped":          {"", map[string]string{annotationGenerations: "4", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", generation: 4, taken: "w"}},
-		"without its note": {"b", nil, routePassword{dials: "a", also: "b", generation: 1, other: 2, taken: "route-password/0"}},
-		"of a wrong note":  {"b", map[string]string{annotationGenerations: "x,-1", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", generation: 1, other: 2, taken: "w"}},
+		"made":             {"", map[string]string{annotationGenerations: "1", v1alpha1.AnnotationRotate: ""}, routePassword{dials: "a", replacement: replacement{generation: 1}}},
+		"of before":        {"", nil, routePassword{dials: "a", replacement: replacement{generation: 1, taken: "route-password/0"}}},
+		"both accepted":    {"b", map[string]string{annotationGenerations: "3,4", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", replacement: replacement{generation: 3, other: 4, taken: "w"}}},
+		"switched":         {"b", map[string]string{annotationGenerations: "4,3", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", replacement: replacement{generation: 4, other: 3, taken: "w"}}},
+		"dropped":          {"", map[string]string{annotationGenerations: "4", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", replacement: replacement{generation: 4, taken: "w"}}},
+		"without its note": {"b", nil, routePassword{dials: "a", also: "b", replacement: replacement{generation: 1, other: 2, taken: "route-password/0"}}},
+		"of a wrong note":  {"b", map[string]string{annotationGenerations: "x,-1", v1alpha1.AnnotationRotate: "w"}, routePassword{dials: "a", also: "b", replacement: replacement{generation: 1, other: 2, taken: "w"}}},
 	} {
 		p := seen(1)
 		p.secrets[p.c.RouteTLSName()] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationRotate: "route-password/0"}}}
 		p.secrets[p.c.RouteSecretName()] = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Annotations: c.notes},
 			Data: map[string][]byte{manifests.RouteSecretKey: []byte("a"), manifests.RouteSecretAlsoKey: []byte(c.also)}}
 		got := p.routePasswordOf()
-		if d := cmp.Diff(c.want, got, cmp.AllowUnexported(routePassword{})); d != "" {
+		if d := cmp.Diff(c.want, got, cmp.AllowUnexported(routePassword{}, replacement{})); d != "" {
 			t.Errorf("%s: -want +got:\n%s", name, d)
 		}
 	}
 	p := seen(1)
-	passwords(p, routePassword{dials: "a", generation: 1, taken: "route-password/1"})
+	passwords(p, routePassword{dials: "a", replacement: replacement{generation: 1, taken: "route-password/1"}})
 	for wish, want := range map[string]change{"route-password/1": nothing, "route-password/2": acceptBoth, "route-password": acceptBoth, "route-ca/1": nothing, "": nothing, "keys/1": nothing} {
 		if do, _ := p.password.next(wish); do != want {
 			t.Errorf("the wish %q: %q, want %q", wish, do, want)
@@ -241,39 +239,41 @@ func TestRoutePasswordOf(t *testing.T) {
 
 // TestPasswordConditions: how far it is, what it waits for and what is next is told, and no password.
 func TestPasswordConditions(t *testing.T) {
-	both, switched := routePassword{dials: "pass-a", also: "pass-b", generation: 1, other: 2}, routePassword{dials: "pass-b", also: "pass-a", generation: 2, other: 1}
+	both, switched := routePassword{dials: "pass-a", also: "pass-b", replacement: replacement{generation: 1, other: 2}}, routePassword{dials: "pass-b", also: "pass-a", replacement: replacement{generation: 2, other: 1}}
 	knows, read, done := dialer{"pass-a", "pass-b", "pass-a"}, dialer{"pass-b", "pass-a", "pass-a"}, dialer{"pass-b", "pass-a", "pass-b"}
 	for name, c := range map[string]struct {
 		see    func(p *pass)
 		want   map[string]string
 		told   string
 		plan   []string
-		status v1alpha1.RoutePasswordStatus
+		status v1alpha1.SecretStatus
 	}{
-		"nothing": {func(p *pass) { passwords(p, routePassword{dials: "pass-a", generation: 1}, knows, knows, knows) }, nil, "", nil,
-			v1alpha1.RoutePasswordStatus{Generation: 1, Phase: phaseStable}},
+		"nothing": {func(p *pass) {
+			passwords(p, routePassword{dials: "pass-a", replacement: replacement{generation: 1}}, knows, knows, knows)
+		}, nil, "", nil,
+			v1alpha1.SecretStatus{Generation: 1, Phase: phaseStable}},
 		"a node holds it up": {func(p *pass) {
 			passwords(p, both, knows, knows, knows)
 			p.password.waits = "the pod demo-2 does not run"
 		}, map[string]string{"Progressing": "+Rotating"}, "demo-2 does not run", []string{"switch-password", "replace-pod", "drop-old-password"},
-			v1alpha1.RoutePasswordStatus{Generation: 1, Phase: phaseBothAccepted}},
+			v1alpha1.SecretStatus{Generation: 1, Phase: phaseBothAccepted}},
 		"pods are replaced": {func(p *pass) {
 			passwords(p, switched, read, read, done)
 			p.set = newSet("3")
 			p.rollout = &rollout{known: true, running: true, behind: p.stale(), stale: p.stale()}
 			p.step = p.roll(p.step)
 		}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Upgrading": "+Rolling"}, "demo-1 is replaced: its node dials with the former password",
-			[]string{"replace-pod", "drop-old-password"}, v1alpha1.RoutePasswordStatus{Generation: 2, Phase: phaseSwitching}},
+			[]string{"replace-pod", "drop-old-password"}, v1alpha1.SecretStatus{Generation: 2, Phase: phaseSwitching}},
 		"by hand": {func(p *pass) {
 			passwords(p, switched, read, read, done)
 			p.set, p.c.Spec.UpdateStrategy.Type = newSet("3"), v1alpha1.UpdateManual
 			p.rollout = &rollout{known: true, running: true, behind: p.stale(), stale: p.stale()}
 			p.step, p.password.waits = p.roll(p.step), "demo-0 waits"
 		}, map[string]string{"Progressing": "+Rotating", "Upgrading": "+ManualRoll"}, "demo-0 waits", []string{"drop-old-password"},
-			v1alpha1.RoutePasswordStatus{Generation: 2, Phase: phaseSwitching}},
+			v1alpha1.SecretStatus{Generation: 2, Phase: phaseSwitching}},
 		"paused": {func(p *pass) { passwords(p, both, knows, knows, knows); p.c.Spec.Pause = true },
 			map[string]string{"Ready": "-Paused", "Progressing": "-Paused", "Stalled": "-Paused"}, "", []string{"switch-password", "replace-pod", "drop-old-password"},
-			v1alpha1.RoutePasswordStatus{Generation: 1, Phase: phaseBothAccepted}},
+			v1alpha1.SecretStatus{Generation: 1, Phase: phaseBothAccepted}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := seen(3)
@@ -309,7 +309,7 @@ func TestStaleNodesRoll(t *testing.T) {
 	if p.rolling() || p.maxUnavailable() != 1 {
 		t.Error("a roll is seen where there is none")
 	}
-	passwords(p, routePassword{dials: "b", also: "a", generation: 2, other: 1}, dialer{"b", "a", "a"}, dialer{"b", "a", "b"}, dialer{"b", "a", "a"})
+	passwords(p, routePassword{dials: "b", also: "a", replacement: replacement{generation: 2, other: 1}}, dialer{"b", "a", "a"}, dialer{"b", "a", "b"}, dialer{"b", "a", "a"})
 	must(t, p.compare(nil))
 	if r := p.rollout; !r.running || !slices.Equal(r.stale, []int{0, 2}) || !slices.Equal(r.behind, []int{0, 2}) || !p.rolling() || p.maxUnavailable() != 0 {
 		t.Errorf("not seen: %+v", r)

@@ -78,7 +78,7 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.observeBus(ctx); err != nil || p.c.Spec.Pause {
 		return err
 	}
-	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.copyCertificates} {
+	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.rotateKeys, p.copyCertificates} {
 		if err := prepare(ctx); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func TestRotateRoutePassword(t *testing.T) {
 
 	l.lags[0].Store(false)
 	l.within("another password", func(c *v1alpha1.UnibusCluster) bool {
-		return ready(c) && *c.Status.RoutePassword == v1alpha1.RoutePasswordStatus{Generation: 2, Phase: phaseStable}
+		return ready(c) && *c.Status.RoutePassword == v1alpha1.SecretStatus{Generation: 2, Phase: phaseStable}
 	})
 	said := stop()
 	l.expectHeard(2, said)
@@ -68,7 +68,7 @@ func TestRotateRoutePasswordOfOne(t *testing.T) {
 		c.Annotations = map[string]string{v1alpha1.AnnotationRotate: "route-password/1"}
 	})
 	l.within("another password", func(c *v1alpha1.UnibusCluster) bool {
-		return ready(c) && *c.Status.RoutePassword == v1alpha1.RoutePasswordStatus{Generation: 2, Phase: phaseStable}
+		return ready(c) && *c.Status.RoutePassword == v1alpha1.SecretStatus{Generation: 2, Phase: phaseStable}
 	})
 	l.expectHeard(0, said)
 	if l.pods() != 2 {

@@ -151,7 +151,7 @@ func TestNote(t *testing.T) {
 	}
 	template := func(c *v1alpha1.UnibusCluster) string {
 		one := manifests.Authority{1}
-		objects, err := manifests.Objects(c, manifests.Inputs{Image: image(c.Spec, Options{Repository: "node", Version: "1.0.0"}), OperatorKey: "U", OrderKey: "O", Admin: "U", Volume: resource.MustParse("1Gi"),
+		objects, err := manifests.Objects(c, manifests.Inputs{Image: image(c.Spec, Options{Repository: "node", Version: "1.0.0"}), OperatorKeys: []string{"U"}, OrderKeys: []string{"O"}, Admin: "U", Volume: resource.MustParse("1Gi"),
 			RouteCA: one, ClientCA: one, OperatorNamespace: "unibus-system", OperatorLabels: map[string]string{"a": "b"}})
 		must(t, err)
 		for _, o := range objects {

@@ -55,7 +55,8 @@ func (p *pass) compare(template *applycorev1.PodTemplateSpecApplyConfiguration) 
 	r.stale = p.stale()
 	r.behind = append(r.behind, slices.DeleteFunc(slices.Clone(r.stale), func(place int) bool { return slices.Contains(r.behind, place) })...)
 	slices.Sort(r.behind)
-	r.running = r.running || len(r.stale) > 0
+	// Pods that are behind while keys are replaced are to be seen to obey what is obeyed, however they came to be so.
+	r.running = r.running || len(r.stale) > 0 || p.keys.phase() != phaseStable && len(r.behind) > 0
 	p.rollout = r
 	return nil
 }
@@ -78,11 +79,17 @@ func note(c *v1alpha1.UnibusCluster) string {
 // changedByUser says whether between two notes a person has changed what pods depend on.
 func changedByUser(before, now string) bool {
 	b, n := strings.Split(before, "/"), strings.Split(now, "/")
-	return len(b) >= 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2] || len(b) > 3 && b[3] != n[3])
+	if len(b) == 4 { // of an operator that could not replace keys
+		b = append(b, "1")
+	}
+	return len(b) >= 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2] || len(b) > 4 && (b[3] != n[3] || b[4] != n[4]))
 }
 
-// note is that of this pass, with the size of volumes behind it: they grow when a person wishes it, and later than that.
-func (p *pass) note() string { return note(p.c) + "/" + p.volume.String() }
+// note is that of this pass, with the size of volumes and the keys that are obeyed behind it: they grow and change when a person wishes it, and
+// later than that.
+func (p *pass) note() string {
+	return note(p.c) + "/" + p.volume.String() + "/" + p.keys.configured()
+}
 
 // noted is the size of volumes in a note, 0 when it has none.
 func noted(note string) resource.Quantity {

@@ -234,8 +234,8 @@ func (p *pass) decline(a *authority, what string) {
 	switch {
 	case what == a.name:
 		why = fmt.Sprintf("the issuer %s is not the cluster's: replace its CA there, and nodes follow once it has issued certificates anew", a.ref.Name)
-	case a == p.cas[0] && what != p.cas[1].name && what != passwordName && what != "":
-		why = "only route-ca, client-ca and route-password are rotated"
+	case a == p.cas[0] && !slices.Contains([]string{p.cas[1].name, passwordName, keysName, ""}, what):
+		why = "only route-ca, client-ca, route-password and keys are rotated"
 	default:
 		return
 	}
@@ -262,8 +262,13 @@ func (p *pass) write(ctx context.Context, a *authority, do change, name string, 
 	if err := refusal("Secret", name, p.writeSecret(ctx, name, data, notes)); err != nil {
 		return err
 	}
-	p.lookAgainIn(soon)
-	log.FromContext(ctx).Info("certificates", "of", a.name, "step", do, "secret", name)
-	p.Events.Eventf(p.c, nil, corev1.EventTypeNormal, "Rotation", string(do), "%s: %s (Secret %s)", a.name, do, name)
+	p.turned(ctx, a.name, do, name)
 	return nil
+}
+
+// turned tells of a step of a rotation, and has another pass look soon.
+func (p *pass) turned(ctx context.Context, what string, do change, secret string) {
+	p.lookAgainIn(soon)
+	log.FromContext(ctx).Info("rotation", "of", what, "step", do, "secret", secret)
+	p.Events.Eventf(p.c, nil, corev1.EventTypeNormal, "Rotation", string(do), "%s: %s (Secret %s)", what, do, secret)
 }

@@ -34,7 +34,8 @@ func status(f facts) v1alpha1.UnibusClusterStatus {
 		s.Replication = f.replication()
 	}
 	s.LastScaling = f.lastScaling(s.LastScaling)
-	s.Certificates, s.RoutePassword = f.certificates(), f.passwordStatus()
+	s.Certificates, s.RoutePassword = f.certificates(), f.password.status()
+	s.Keys = f.keys.status()
 	s.Plan = f.plan()
 	f.conditions(&s)
 	return s
@@ -146,7 +147,7 @@ func (f facts) plan() (steps []v1alpha1.PlannedStep) {
 	if !f.acted && f.next.Action != "" && f.next.Action != scaling.Done {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason})
 	}
-	steps = append(append(steps, f.rotationPlan()...), f.passwordPlan()...)
+	steps = slices.Concat(steps, f.rotationPlan(), f.passwordPlan(), f.keysPlan())
 	if f.consentNeeded() {
 		steps = append(steps, v1alpha1.PlannedStep{Do: string(applyTemplate), Why: f.otherwise(), NeedsConsent: true})
 	}

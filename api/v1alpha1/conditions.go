@@ -27,8 +27,7 @@ const (
 	// AnnotationLost names server names, separated by commas, that are lost with their disks for good. Names of pods or volumes are no
 	// such: another server has them next. The word can't be taken back: a disk that comes back all the same is wiped before it is used.
 	AnnotationLost = "unibus.dev/lost"
-	// AnnotationRotate asks for a new CA or password when its value changes: route-ca, client-ca or route-password, then "/" and any text. The word
-	// keys is for what is not rotated yet.
+	// AnnotationRotate asks for a new CA, password or keys when its value changes: route-ca, client-ca, route-password or keys, then "/" and any text.
 	AnnotationRotate = "unibus.dev/rotate"
 	// AnnotationRestart has all nodes restarted, one at a time, when its value changes.
 	AnnotationRestart = "unibus.dev/restart"

@@ -51,7 +51,10 @@ type UnibusClusterStatus struct {
 	Certificates []CertificateStatus `json:"certificates,omitempty"`
 	// The password that nodes know each other by.
 	// +optional
-	RoutePassword *RoutePasswordStatus `json:"routePassword,omitempty"`
+	RoutePassword *SecretStatus `json:"routePassword,omitempty"`
+	// The key by which the operator enters, and the one that signs its orders to nodes.
+	// +optional
+	Keys *SecretStatus `json:"keys,omitempty"`
 	// The next steps, before they are taken; empty when there is nothing to do.
 	// +optional
 	// +listType=atomic
@@ -223,12 +226,12 @@ type CertificateStatus struct {
 	Phase string `json:"phase,omitempty"`
 }
 
-// RoutePasswordStatus is where a replacement of the password of routes is. The password is in no status.
-type RoutePasswordStatus struct {
-	// Which of the cluster's passwords, one after the other, nodes are to dial with.
+// SecretStatus is where the replacement of a secret of the cluster is. The secret itself is in no status.
+type SecretStatus struct {
+	// Which of the cluster's secrets of this kind, one after the other, is used.
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
-	// Stable; BothAccepted while nodes come to accept a second one; or Switching while they come to dial with it, and the former is accepted yet.
+	// Stable; BothAccepted while nodes come to accept a second one; or Switching while it has taken the first one's place and the former is accepted yet.
 	// +optional
 	Phase string `json:"phase,omitempty"`
 }

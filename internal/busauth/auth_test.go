@@ -220,15 +220,17 @@ func TestLeafNodesAreRefused(t *testing.T) {
 	}
 }
 
-func TestVerifyOrderKey(t *testing.T) {
-	order, other := mustKey(t, nkeys.CreateOperator), mustKey(t, nkeys.CreateOperator)
-	verify, err := VerifyOrderKey(order.public)
+func TestVerifyOrderKeys(t *testing.T) {
+	order, next, other := mustKey(t, nkeys.CreateOperator), mustKey(t, nkeys.CreateOperator), mustKey(t, nkeys.CreateOperator)
+	verify, err := VerifyOrderKeys([]string{order.public, next.public})
 	if err != nil {
 		t.Fatal(err)
 	}
 	message := []byte("unibus-order-v1\n{}")
-	if err := verify(message, order.sign(t, string(message))); err != nil {
-		t.Errorf("good signature: %v", err)
+	for _, key := range []key{order, next} {
+		if err := verify(message, key.sign(t, string(message))); err != nil {
+			t.Errorf("good signature: %v", err)
+		}
 	}
 	for what, sig := range map[string][]byte{
 		"none": nil, "short": order.sign(t, string(message))[:63], "other key": other.sign(t, string(message)), "other message": order.sign(t, "x"),
@@ -238,7 +240,7 @@ func TestVerifyOrderKey(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", mustKey(t, nkeys.CreateUser).public, order.seed(t)} {
-		if _, err := VerifyOrderKey(bad); !errors.Is(err, ErrKeyType) {
+		if _, err := VerifyOrderKeys([]string{order.public, bad}); !errors.Is(err, ErrKeyType) {
 			t.Errorf("%.4s...: error %v, want %v", bad, err, ErrKeyType)
 		}
 	}

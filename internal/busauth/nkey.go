@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nkeys"
 )
@@ -32,15 +33,20 @@ func UserHex(public string) (string, error) {
 	return hex.EncodeToString(raw), nil
 }
 
-// VerifyOrderKey returns the check of signatures by the cluster's order key, whose public half ("O...") is given. It fails with
-// ErrKeyType. The returned function fails with ErrSignature.
-func VerifyOrderKey(public string) (func(message, signature []byte) error, error) {
-	raw, err := rawKey(nkeys.PrefixByteOperator, public)
-	if err != nil {
-		return nil, fmt.Errorf("order key (O...): %w; give the public half that `unibus cluster init` printed", err)
+// VerifyOrderKeys returns the check of signatures by any of the cluster's order keys, whose public halves ("O...") are given. It fails
+// with ErrKeyType. The returned function fails with ErrSignature.
+func VerifyOrderKeys(public []string) (func(message, signature []byte) error, error) {
+	var keys []ed25519.PublicKey
+	for _, key := range public {
+		raw, err := rawKey(nkeys.PrefixByteOperator, key)
+		if err != nil {
+			return nil, fmt.Errorf("order key (O...): %w; give the public half that `unibus cluster init` printed", err)
+		}
+		keys = append(keys, raw)
 	}
 	return func(message, signature []byte) error {
-		if len(signature) != ed25519.SignatureSize || !ed25519.Verify(raw, message, signature) {
+		if len(signature) != ed25519.SignatureSize ||
+			!slices.ContainsFunc(keys, func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, signature) }) {
 			return ErrSignature
 		}
 		return nil

@@ -42,7 +42,7 @@ type Config struct {
 	TLSKey              string
 
 	OperatorKeys   []string
-	OrderKey       string
+	OrderKeys      []string
 	Admins         []string
 	IdentityRecord string
 	Open           bool

@@ -120,7 +120,7 @@ func (g *guard) names() {
 func (g *guard) forming() {
 	switch g.Formation {
 	case FormationOrder:
-		if g.OrderKey == "" {
+		if len(g.OrderKeys) == 0 {
 			g.refuse("order-key", "give the public half (O...) that `unibus cluster init` printed; or, for a lone first node, --formation found",
 				"with --formation order an empty node waits for an order, and none can be signed")
 		}
@@ -144,7 +144,7 @@ func (g *guard) trying() {
 		flag string
 		set  bool
 	}{
-		{"bind", !g.Loopback()}, {"formation", g.Formation != FormationFound}, {"routes", len(g.Routes) > 0}, {"order-key", g.OrderKey != ""},
+		{"bind", !g.Loopback()}, {"formation", g.Formation != FormationFound}, {"routes", len(g.Routes) > 0}, {"order-key", len(g.OrderKeys) > 0},
 		{"tls-cert", g.TLSCert != ""}, {"open", g.Open},
 	} {
 		if g.Dev && s.set {

@@ -27,7 +27,7 @@ func public() Config {
 	c.ClusterPassFile = "/run/secrets/pass"
 	c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA = "route.crt", "route.key", "ca.crt"
 	c.TLSCert, c.TLSKey = "tls.crt", "tls.key"
-	c.OperatorKeys, c.OrderKey = []string{operatorKey}, orderKey
+	c.OperatorKeys, c.OrderKeys = []string{operatorKey}, []string{orderKey}
 	return c
 }
 
@@ -130,7 +130,7 @@ var policies = []struct {
 	{"to try out, in a cluster", trying, func(c *Config) {
 		c.Formation, c.ServerName, c.Routes = FormationBootstrap, "n0", local().Routes
 	}, []string{"formation", "routes"}},
-	{"to try out, by orders", trying, func(c *Config) { c.Formation, c.OrderKey = FormationOrder, orderKey }, []string{"formation", "order-key"}},
+	{"to try out, by orders", trying, func(c *Config) { c.Formation, c.OrderKeys = FormationOrder, []string{orderKey} }, []string{"formation", "order-key"}},
 	{"to try out, with certificates", trying, func(c *Config) { c.TLSCert, c.TLSKey = "c", "k" }, []string{"tls-cert"}},
 	{"to try out, open", trying, func(c *Config) { c.Open = true }, []string{"open"}},
 
@@ -144,8 +144,8 @@ var policies = []struct {
 	{"local, open with an admin", local, func(c *Config) { c.Open, c.OperatorKeys, c.Admins = true, nil, []string{adminKey} }, []string{"open"}},
 	{"api port of another", local, func(c *Config) { c.APIPort = c.HTTPPort }, []string{"api-port"}},
 	{"order key for operator", local, func(c *Config) { c.OperatorKeys = []string{orderKey} }, []string{"operator-key"}},
-	{"operator for order key", local, func(c *Config) { c.OrderKey = operatorKey }, []string{"order-key"}},
-	{"key cut off", local, func(c *Config) { c.OrderKey = orderKey[:40] }, []string{"order-key"}},
+	{"operator for order key", local, func(c *Config) { c.OrderKeys = []string{operatorKey} }, []string{"order-key"}},
+	{"key cut off", local, func(c *Config) { c.OrderKeys = []string{orderKey, orderKey[:40]} }, []string{"order-key"}},
 	{"route certificate name", local, func(c *Config) { c.RouteTLSName = "*.*" }, []string{"route-tls-name"}},
 	{"limits", local, func(c *Config) {
 		c.MaxPayload, c.MaxPending, c.MaxConnections, c.MaxSubscriptions, c.StopTimeout, c.SyncInterval = 1, 0, 0, 0, 0, 0
@@ -200,7 +200,7 @@ func problems(t testing.TB, err error) (all []Problem) {
 // TestSeedForAKey: whoever gives a seed is told that it is one.
 func TestSeedForAKey(t *testing.T) {
 	c := local()
-	c.OperatorKeys, c.OrderKey = []string{seed}, seed
+	c.OperatorKeys, c.OrderKeys = []string{seed}, []string{seed}
 	for _, p := range problems(t, c.Validate()) {
 		if !strings.Contains(p.Text, "is a seed") {
 			t.Errorf("%v: does not say that it is a seed", p)

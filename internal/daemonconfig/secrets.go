@@ -137,8 +137,8 @@ func (g *guard) keys() {
 			g.refuse("admin", "make a key of its own for the user", "it is an operator's key, too")
 		}
 	}
-	if g.OrderKey != "" {
-		check("order-key", g.OrderKey, "O")
+	for _, key := range g.OrderKeys {
+		check("order-key", key, "O")
 	}
 	if !strings.HasPrefix(g.RouteTLSName, "*.") && !validHost(g.RouteTLSName) || !validHost(strings.TrimPrefix(g.RouteTLSName, "*.")) {
 		g.refuse("route-tls-name", "use node.unibus, or what the certificates of all nodes carry", "%q is no DNS name", g.RouteTLSName)

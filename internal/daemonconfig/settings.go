@@ -83,8 +83,8 @@ var settings = []Setting{
 
 	{Name: "operator-key", field: func(c *Config) any { return &c.OperatorKeys },
 		Help: "public nkeys (U...) that may administer; separated by commas, or repeated"},
-	{Name: "order-key", field: func(c *Config) any { return &c.OrderKey },
-		Help: "public nkey (O...) whose orders are obeyed; it can never connect"},
+	{Name: "order-key", field: func(c *Config) any { return &c.OrderKeys },
+		Help: "public nkeys (O...) whose orders are obeyed, and that can never connect: one, or two while one replaces the other; separated by commas, or repeated"},
 	{Name: "admin", field: func(c *Config) any { return &c.Admins },
 		Help: "public nkeys (U...) that become users who administer users and rooms, while the bus has no such admin; separated by commas, or repeated"},
 	{Name: "identity-record", field: func(c *Config) any { return &c.IdentityRecord },

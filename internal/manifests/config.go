@@ -65,7 +65,7 @@ func nodeConfig(c *v1alpha1.UnibusCluster, in Inputs) daemonconfig.Config {
 	n.RouteTLSCert, n.RouteTLSKey, n.RouteTLSCA = routeTLSDir+"/tls.crt", routeTLSDir+"/tls.key", routeTLSDir+"/ca.crt"
 	n.RouteTLSName = c.RouteName()
 	n.TLSCert, n.TLSKey = clientTLSDir+"/tls.crt", clientTLSDir+"/tls.key"
-	n.OperatorKeys, n.OrderKey = []string{in.OperatorKey}, in.OrderKey
+	n.OperatorKeys, n.OrderKeys = in.OperatorKeys, in.OrderKeys
 	if n.Admins = spec.Admins; len(n.Admins) == 0 {
 		n.Admins = []string{in.Admin}
 	}

@@ -28,8 +28,8 @@ type Inputs struct {
 	Size int32
 	// Volume is the size of the smallest volume, spec.storage.size or less: volumes do not grow with it.
 	Volume resource.Quantity
-	// OperatorKey and OrderKey are public nkeys ("U...", "O...") that nodes obey.
-	OperatorKey, OrderKey string
+	// OperatorKeys and OrderKeys are public nkeys ("U...", "O...") that nodes obey: one of each, or two while one replaces the other.
+	OperatorKeys, OrderKeys []string
 	// Admin is the public nkey of the first admin, for a cluster whose spec names none.
 	Admin string
 	// RouteCA and ClientCA are the cluster's own CAs, for what has no issuerRef.
@@ -114,8 +114,8 @@ func (in Inputs) check(c *v1alpha1.UnibusCluster) error {
 	for what, ok := range map[string]bool{
 		"image":                        in.Image != "",
 		"size":                         in.Size >= 0 && in.Size <= v1alpha1.MaxReplicas,
-		"operator's key":               in.OperatorKey != "",
-		"order key":                    in.OrderKey != "",
+		"operator's key":               len(in.OperatorKeys) > 0,
+		"order key":                    len(in.OrderKeys) > 0,
 		"admin":                        in.Admin != "" || len(c.Spec.Admins) > 0,
 		"operator's namespace":         in.OperatorNamespace != "" && len(in.OperatorLabels) > 0,
 		"CA of routes":                 own(c.Spec.TLS.Route.IssuerRef, in.RouteCA),

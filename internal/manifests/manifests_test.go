@@ -32,7 +32,7 @@ const definition = "unibus.dev_unibusclusters"
 func inputs() manifests.Inputs {
 	return manifests.Inputs{
 		Image: "registry.example.com/unibus/membershipd:1.0.0", Size: 1, MaxUnavailable: 1, Monitoring: true,
-		OperatorKey: "UD" + strings.Repeat("A", 54), OrderKey: "OD" + strings.Repeat("A", 54), Admin: "UC" + strings.Repeat("B", 54),
+		OperatorKeys: []string{"UD" + strings.Repeat("A", 54)}, OrderKeys: []string{"OD" + strings.Repeat("A", 54)}, Admin: "UC" + strings.Repeat("B", 54),
 		RouteCA:           manifests.Authority{1},
 		ClientCA:          manifests.Authority{1},
 		OperatorNamespace: "unibus-system", OperatorLabels: map[string]string{"app.kubernetes.io/name": "unibus-operator"},
@@ -176,9 +176,11 @@ func TestConfigName(t *testing.T) {
 	for what, change := range map[string]func(*v1alpha1.UnibusCluster, *manifests.Inputs){
 		"nothing": func(*v1alpha1.UnibusCluster, *manifests.Inputs) {},
 		"log":     func(c *v1alpha1.UnibusCluster, _ *manifests.Inputs) { c.Spec.Log.Level = "Debug" },
-		"order":   func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) { in.OrderKey = "OB" + in.OrderKey[2:] },
-		"volume":  func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) { in.Volume = resource.MustParse("512Mi") },
-		"sync":    func(c *v1alpha1.UnibusCluster, _ *manifests.Inputs) { c.Spec.JetStream.SyncAlways = true },
+		"order": func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) {
+			in.OrderKeys = append([]string{"OB" + in.OrderKeys[0][2:]}, in.OrderKeys...)
+		},
+		"volume": func(_ *v1alpha1.UnibusCluster, in *manifests.Inputs) { in.Volume = resource.MustParse("512Mi") },
+		"sync":   func(c *v1alpha1.UnibusCluster, _ *manifests.Inputs) { c.Spec.JetStream.SyncAlways = true },
 	} {
 		c, in := sample(t, "one"), inputs()
 		change(c, &in)
@@ -206,7 +208,7 @@ func TestConfigName(t *testing.T) {
 func TestInputs(t *testing.T) {
 	for what, change := range map[string]func(*manifests.Inputs){
 		"image": func(in *manifests.Inputs) { in.Image = "" },
-		"order": func(in *manifests.Inputs) { in.OrderKey = "" },
+		"order": func(in *manifests.Inputs) { in.OrderKeys = nil },
 		"admin": func(in *manifests.Inputs) { in.Admin = "" },
 		"CA":    func(in *manifests.Inputs) { in.RouteCA = nil },
 		"size":  func(in *manifests.Inputs) { in.Size = 6 },

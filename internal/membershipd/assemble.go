@@ -42,8 +42,8 @@ func assemble(c daemonconfig.Config, logTo io.Writer) (plan, error) {
 		Mode: formation.Mode(c.Formation), RouteURL: c.RouteURL(), StopTimeout: c.StopTimeout, ChangeTimers: c.ChangeRaftTimers,
 		Denied:  func() []string { return record("removing", "removed") },
 		Members: func() []string { return record("member", "leaving") }}
-	if c.OrderKey != "" {
-		verify, err := busauth.VerifyOrderKey(c.OrderKey)
+	if len(c.OrderKeys) > 0 {
+		verify, err := busauth.VerifyOrderKeys(c.OrderKeys)
 		if err != nil {
 			return plan{}, fmt.Errorf("--order-key: %w", err)
 		}

@@ -53,7 +53,7 @@ func mustExposed(t *testing.T) (daemonconfig.Config, *natstest.CA) {
 	c.StoreDir, c.ClusterPass = t.TempDir(), "secret"
 	c.RouteTLSCert, c.RouteTLSKey, c.RouteTLSCA, c.RouteTLSName = files.Cert, files.Key, files.CA, natstest.RouteName
 	c.TLSCert, c.TLSKey = files.Cert, files.Key
-	c.OperatorKeys, c.OrderKey = []string{operator}, order
+	c.OperatorKeys, c.OrderKeys = []string{operator}, []string{order}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
