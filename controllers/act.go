@@ -52,10 +52,13 @@ func (p *pass) decide() scaling.Step {
 	case p.unnoted():
 		return scaling.Step{Action: takeNote, Reason: "the spec was changed, and not what pods are made of"}
 	}
+	next := p.Next(p.record, p.desired(), p.seen)
+	if step := p.rescue(next); step != nil {
+		return *step
+	}
 	if step := p.doom(); step != nil {
 		return *step
 	}
-	next := p.Next(p.record, p.desired(), p.seen)
 	p.scaled = next.Action == scaling.Done
 	return p.roll(p.grow(p.tendClasses(p.discard(next))))
 }
@@ -73,7 +76,7 @@ func (p *pass) act(ctx context.Context) error {
 }
 
 func (p *pass) do(ctx context.Context) error {
-	if p.step.Action == scaling.RemovePeer {
+	if p.step.Action == scaling.RemovePeer || p.step.Action == lowerQuorum {
 		if err := p.lookAgain(ctx); err != nil {
 			return err
 		}
@@ -111,6 +114,8 @@ func (p *pass) do(ctx context.Context) error {
 		return p.deletePod(ctx)
 	case replaceDisk:
 		return p.replaceVolume(ctx)
+	case lowerQuorum:
+		return p.lower(ctx)
 	case finishRoll:
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationRolled] = s.Annotations[annotationTemplate] })
 	case scaling.Resize:
@@ -145,6 +150,7 @@ func (p *pass) lookAgain(ctx context.Context) error {
 		return fmt.Errorf("%s is not removed now: %s", p.step.Name, now.Reason)
 	}
 	again.step, again.rollout, again.cas, again.again, again.unkept = p.step, p.rollout, p.cas, p.again, p.unkept
+	again.password, again.keys = p.password, p.keys
 	*p = *again
 	return nil
 }

@@ -85,7 +85,7 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 	case f.stopped != nil:
 		return no(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
-		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
+		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
 	case f.rollStopped() != nil:
 		return *f.rollStopped()
 	case trouble != nil && !f.founded():
@@ -186,7 +186,7 @@ func (f facts) stalled() verdict {
 	case f.stopped != nil && f.stopped.stalled:
 		return yes(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
-		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.next.Remedy)
+		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
 	case f.rollStopped() != nil:
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.misword() != "":
@@ -194,7 +194,7 @@ func (f facts) stalled() verdict {
 	case f.unkept != "":
 		return yes(v1alpha1.ReasonDiskAtRisk, "%s", f.unkept)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
-		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.step.Remedy)
+		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.remedy(f.step))
 	case f.misfit() != nil && f.misfit().reason != v1alpha1.ReasonRepairing:
 		return yes(f.misfit().reason, "%s", f.misfit().message)
 	case f.cannotGrow() != nil:

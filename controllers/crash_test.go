@@ -56,7 +56,7 @@ type mourner struct {
 }
 
 // elsewhere are the steps that change nodes and JetStream.
-var elsewhere = []scaling.Action{scaling.SendOrder, scaling.RemovePeer, scaling.MoveReplica, scaling.SetReplicas, scaling.MoveLeader}
+var elsewhere = []scaling.Action{scaling.SendOrder, scaling.RemovePeer, scaling.MoveReplica, scaling.SetReplicas, scaling.MoveLeader, lowerQuorum}
 
 func (m mourner) Eventf(about, related runtime.Object, kind, reason, action, note string, args ...any) {
 	m.EventRecorder.Eventf(about, related, kind, reason, action, note, args...)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,8 @@ type faults struct {
 type machines struct {
 	api   client.Client
 	names []string
+	// mu keeps pods that are placed at the same time from taking the same machine.
+	mu sync.Mutex
 }
 
 // withMachines gives a lab machines, more than there are places: each has room for one volume, ever.
@@ -80,6 +83,8 @@ func (m *machines) has(ctx context.Context, pod *corev1.Pod) (bool, error) {
 
 // bind makes a volume for a claim, on a machine that has none.
 func (m *machines) bind(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var volumes corev1.PersistentVolumeList
 	if err := m.api.List(ctx, &volumes); err != nil {
 		return err

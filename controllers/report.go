@@ -98,7 +98,7 @@ func (p *pass) tell(ctx context.Context) {
 var eventReasons = map[scaling.Action]string{
 	beginScaling: "ScalingBegun", takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
-	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted", replaceDisk: "DiskReplaced", keepDisk: "DiskKept",
+	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted", replaceDisk: "DiskReplaced", lowerQuorum: "QuorumLowered", keepDisk: "DiskKept",
 	noteClasses: "ClassesNoted", putClass: "ClassMade", dropClass: "ClassDeleted", growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
 }
 

@@ -27,6 +27,9 @@ const (
 	// AnnotationLost names server names, separated by commas, that are lost with their disks for good. Names of pods or volumes are no
 	// such: another server has them next. The word can't be taken back: a disk that comes back all the same is wiped before it is used.
 	AnnotationLost = "unibus.dev/lost"
+	// AnnotationRescue gives up the members that are lost for good when no majority is left, by the word that Stalled has, which is good for that
+	// emergency alone: those that are left decide alone then, and what only the lost ones had is gone.
+	AnnotationRescue = "unibus.dev/rescue"
 	// AnnotationRotate asks for a new CA, password or keys when its value changes: route-ca, client-ca, route-password or keys, then "/" and any text.
 	AnnotationRotate = "unibus.dev/rotate"
 	// AnnotationRestart has all nodes restarted, one at a time, when its value changes.

@@ -153,7 +153,8 @@ var reasons = []Reason{
 			"If the class's driver can't, move users and rooms to a cluster of another class."},
 
 	{ReasonQuorumLost, []string{ready, degraded, stalled}, "So many members are lost that no majority is left. Nothing is touched.",
-		"Bring disks back. There is no other rescue: if they are lost for good, make a new UnibusCluster beside this one, and let users and rooms move there."},
+		"Bring disks back. Only if all members that do not answer are lost for good, with their disks, set the annotation unibus.dev/rescue of the UnibusCluster as the message says: those that are " +
+			"left decide alone then, the others are removed and replaced, and what only they had is gone."},
 	{ReasonAllDisksLost, []string{ready, stalled}, "The cluster was founded, and every node answers with an empty disk. Nothing is founded beside what was.",
 		"Restore volumes from a backup. To begin empty, delete this UnibusCluster and its ConfigMap <name>-identity, and make it anew."},
 	{ReasonRecordLost, []string{ready, degraded, stalled}, "The ConfigMap <name>-identity is gone or damaged while nodes have identities.",

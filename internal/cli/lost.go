@@ -118,37 +118,29 @@ unibus cluster remove replaces a lost member without any loss.`,
 	}
 }
 
-// mustBeAlone refuses a rescue that is not the last resort: while a leader answers, members can be removed without losing anything;
-// and a member that is not named lost, but does not run, may have what those that run have not: a leader among them alone would
-// forget it, and take it from that member too once it is back.
+// mustBeAlone refuses a rescue that is not the last resort: while a leader answers, members can be removed without losing anything.
 func (o observation) mustBeAlone(lost []string) error {
 	if o.Meta != nil && !o.Meta.Rescue {
 		return fmt.Errorf("%s leads the meta group: nothing is to be rescued; replace a lost member with unibus cluster remove SERVER", o.Meta.Leader)
 	}
-	left := 0
-	for _, name := range slices.Sorted(maps.Keys(o.record.Record.Names)) {
-		switch o.record.Record.Names[name].Phase {
-		case scaling.Member, scaling.Leaving, scaling.Removing:
-		default:
-			continue
-		}
-		if slices.Contains(lost, name) {
-			continue
-		}
-		if i := slices.IndexFunc(o.nodes, func(n *v1.NodeStatus) bool { return n != nil && n.ServerName == name && n.Phase == v1.NodeWaiting }); i >= 0 {
-			return fmt.Errorf("%s waits at node-%d, and nobody can prove that it is a member still: bring one of the lost disks back; or stop it, move its store "+
-				"folder away (keep it), start it again with an empty one, and name it as lost too", name, i)
-		}
-		if !o.runs(name) {
-			return fmt.Errorf("%s does not run, and is not named as lost: it may have what the others have not; start it first (unibus cluster start), "+
-				"or name it too if it is lost for good, with its disk", name)
-		}
-		left++
-	}
-	if left == 0 {
+	left, unfit := o.scene().Survivors(lost)
+	switch {
+	case unfit != nil && unfit.Place >= 0:
+		return fmt.Errorf("%s waits at node-%d, and nobody can prove that it is a member still: bring one of the lost disks back; or stop it, move its store "+
+			"folder away (keep it), start it again with an empty one, and name it as lost too", unfit.Name, unfit.Place)
+	case unfit != nil:
+		return fmt.Errorf("%s does not run, and is not named as lost: it may have what the others have not; start it first (unibus cluster start), "+
+			"or name it too if it is lost for good, with its disk", unfit.Name)
+	case len(left) == 0:
 		return errors.New("no member is left: restore a backup")
 	}
 	return nil
+}
+
+// spared is the quorum of those that are left, ok while it is to be lowered to that: nobody leads, and every other member runs.
+func (o observation) spared(lost []string) (quorum int, ok bool) {
+	left, unfit := o.scene().Survivors(lost)
+	return len(left)/2 + 1, o.Meta == nil && unfit == nil && len(left) > 0
 }
 
 // rescued says whether a rescue has done its part already, and the leader that there is now does the rest.
@@ -156,13 +148,6 @@ func (o observation) rescued(lost []string) bool {
 	return o.Meta != nil && !o.Meta.Rescue && !slices.ContainsFunc(lost, func(name string) bool {
 		p := o.record.Record.Names[name].Phase
 		return p != scaling.Removing && p != scaling.Removed
-	})
-}
-
-// runs says whether a node runs as a member with that name.
-func (o observation) runs(name string) bool {
-	return slices.ContainsFunc(o.nodes, func(n *v1.NodeStatus) bool {
-		return n != nil && n.ServerName == name && n.Phase == v1.NodeRunning && !n.Removed
 	})
 }
 
@@ -175,33 +160,23 @@ func (s *session) rescue(ctx context.Context, lost []string) error {
 	if err != nil {
 		return err
 	}
-	// The record first: from here on they never come back, whatever happens to this run.
-	next := scaling.Record{ClusterID: o.record.Record.ClusterID, Names: maps.Clone(o.record.Record.Names), Doomed: o.record.Record.Doomed}
-	changed := false
-	for _, name := range lost {
-		if n := next.Names[name]; n.Phase != scaling.Removing && n.Phase != scaling.Removed {
-			n.Phase, n.Since, changed = scaling.Removing, o.seen.Now, true
-			next.Names[name] = n
-		}
+	if err := o.mustBeAlone(lost); err != nil { // the first look is long ago: somebody was asked in between
+		return err
 	}
+	// The record first: from here on they never come back, whatever happens to this run.
+	next, changed := o.scene().GiveUp(lost, o.seen.Now)
 	if changed {
-		if err := s.folder.writeRecord(ctx, &next, o.record.Version); err != nil {
+		if err := s.folder.writeRecord(ctx, next, o.record.Version); err != nil {
 			return fmt.Errorf("%w; run the command again", err)
 		}
 	}
-	running := 0
-	for name := range next.Names {
-		if o.runs(name) {
-			running++
-		}
-	}
-	return s.removeLost(ctx, o, lost, running/2+1)
+	return s.removeLost(ctx, o, lost)
 }
 
-func (s *session) removeLost(ctx context.Context, o observation, lost []string, quorum int) error {
+func (s *session) removeLost(ctx context.Context, o observation, lost []string) error {
 	limit := time.Now().Add(s.opts.timeout)
 	for {
-		if o.Meta == nil && s.admin != nil {
+		if quorum, ok := o.spared(lost); ok && s.admin != nil {
 			done, err := s.admin.Rescue(ctx, quorum)
 			if err != nil {
 				s.say.trouble(err)

@@ -42,11 +42,15 @@ func (p *pass) leaderless() *Step {
 		}
 	}
 	if len(lost) > 0 && group-len(lost) < quorum(group) {
-		return person("bring a disk back; if that can't be, rescue the meta group from what is left, then declare the lost ones dead",
+		step := person("bring a disk back; if that can't be, rescue the meta group from what is left, then declare the lost ones dead",
 			"no meta leader, and the quorum of %d members is lost: the disks of %s are gone", group, strings.Join(lost, ", "))
+		step.Leaderless = true
+		return step
 	}
-	return wait("start what doesn't answer or bring its disk back; if disks are lost for good, rescue the meta group from what is left",
+	step := wait("start what doesn't answer or bring its disk back; if disks are lost for good, rescue the meta group from what is left",
 		"no meta leader answers%s%s%s", listed("no answer from", silent), listed("not running:", waiting), listed("disk gone:", lost))
+	step.Leaderless = true
+	return step
 }
 
 func listed(what string, names []string) string {

@@ -54,8 +54,11 @@ type Step struct {
 	// Reason says why, naming the objects. Never empty.
 	Reason string
 	// Person is true when nothing but a person can help, or nothing has changed for Patience. Remedy then says what to do.
-	Person   bool
-	Remedy   string
+	Person bool
+	Remedy string
+	// Leaderless is true when nothing can be decided since no meta leader answers.
+	Leaderless bool
+
 	Place    int
 	Size     int
 	Name     string
