@@ -5,9 +5,12 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	buspkg "github.com/unibus/unibus/api/client"
 	v1 "github.com/unibus/unibus/api/membership/v1"
@@ -18,7 +21,8 @@ import (
 // TestFormAndScale: eight lines give a bus that the holder of a Secret can enter; it grows and shrinks in place, and keeps what was said;
 // and at rest nothing is written.
 func TestFormAndScale(t *testing.T) {
-	l := mustLab(t, sample(t, "one"))
+	var stalls stalls
+	l := mustLab(t, sample(t, "one"), stalls.watch)
 	one := l.within("a cluster of one", ready)
 	if want := "demo-0-0=member"; names(one) != want {
 		t.Errorf("members: %s, want %s", names(one), want)
@@ -61,6 +65,39 @@ func TestFormAndScale(t *testing.T) {
 		t.Errorf("members: %s, want %s", names(again), want)
 	}
 	l.expectHeard(1, said)
+	if all := stalls.seen(); len(all) > 0 {
+		t.Errorf("on the way it was stalled: %v", all)
+	}
+}
+
+// stalls are what a cluster told that needs a person, at any time since it was made, however soon it was over.
+type stalls struct {
+	mu  sync.Mutex
+	all []string
+}
+
+// watch begins before the cluster is made.
+func (s *stalls) watch(l *lab) {
+	w, err := l.api.(client.WithWatch).Watch(l.t.Context(), new(v1alpha1.UnibusClusterList), client.InNamespace(l.cluster.Namespace))
+	must(l.t, err)
+	l.wg.Go(func() {
+		for e := range w.ResultChan() {
+			c, ok := e.Object.(*v1alpha1.UnibusCluster)
+			if !ok || !meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionStalled) {
+				continue
+			}
+			s.mu.Lock()
+			s.all = append(s.all, reason(c, v1alpha1.ConditionStalled)+": "+message(c, v1alpha1.ConditionStalled))
+			s.mu.Unlock()
+		}
+	})
+	l.t.Cleanup(w.Stop)
+}
+
+func (s *stalls) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 // expectRest expects passes that write nothing.

@@ -68,6 +68,7 @@ func (p *pass) makeKeys(ctx context.Context) error {
 			return err
 		}
 	}
+	p.password, p.keys = p.routePasswordOf(), p.keyringOf() // of what was made just now, too
 	return nil
 }
 
@@ -144,7 +145,7 @@ func (p *pass) createSecret(ctx context.Context, name string, data map[string][]
 	return s, nil
 }
 
-// writeSecret has a Secret hold these values and annotations beside others, and writes only when it does not yet.
+// writeSecret has a Secret hold these values and annotations beside others, and writes only when it does not yet. A value that is nil is to go.
 func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]byte, notes map[string]string) error {
 	now := p.secrets[name]
 	if now == nil {
@@ -162,7 +163,11 @@ func (p *pass) writeSecret(ctx context.Context, name string, data map[string][]b
 	if next.Annotations == nil {
 		next.Annotations = map[string]string{}
 	}
-	maps.Copy(next.Data, data)
+	for key, value := range data {
+		if next.Data[key] = value; value == nil {
+			delete(next.Data, key)
+		}
+	}
 	maps.Copy(next.Annotations, notes)
 	if maps.EqualFunc(now.Data, next.Data, bytes.Equal) && maps.Equal(now.Annotations, next.Annotations) {
 		return nil
