@@ -40,6 +40,9 @@ func (c *Cluster) StopNode(ctx context.Context, n int, grace time.Duration) erro
 		if err := machine.Send(dir, "kubelet", syscall.SIGTERM); err != nil {
 			return err
 		}
+		if err := machine.Send(dir, "", syscall.SIGCONT); err != nil { // it may be paused, and would not end
+			return err
+		}
 		if err := poll.Until(ctx, func() error { return running(dir, "kubelet") }); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func (c *Cluster) makePause() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(image.Write(file, made, PauseImage), file.Close())
+	return errors.Join(image.Write(file, c.path(), made, PauseImage), file.Close())
 }
 
 // importPause sees to it that a node has the image before kubelet asks for it. It stays on the node's disk.
@@ -52,16 +52,20 @@ func (c *Cluster) Load(ctx context.Context, tar string) error {
 	if _, err := os.Stat(tar); err != nil {
 		return err
 	}
-	errs := make([]error, c.Config.Nodes)
+	errs, taking := make([]error, c.Config.Nodes), 0
 	var loading sync.WaitGroup
 	for n := 1; n <= c.Config.Nodes; n++ {
 		if machine.Find(c.path(network.NodeName(n))) == 0 {
 			c.Progress.Line(network.NodeName(n), "does not run: it gets no image")
 			continue
 		}
+		taking++
 		loading.Go(func() { errs[n-1] = c.load(ctx, n, tar) })
 	}
 	loading.Wait()
+	if taking == 0 {
+		return fmt.Errorf("no node of cluster %q runs, and none has the image: run devcluster up --name %[1]s", c.Name)
+	}
 	return errors.Join(errs...)
 }
 

@@ -177,8 +177,9 @@ func (a *app) pass(name, short string) *cobra.Command {
 				return err
 			}
 			path := c.Tools.Path(name)
-			env := append(os.Environ(), c.Environment()...)
-			return fmt.Errorf("%s: %w", path, syscall.Exec(path, append([]string{name}, args...), env))
+			cmd := exec.Cmd{Env: append(os.Environ(), c.Environment()...)}
+			// Of two values of one name a program takes the first, which would be its caller's: Environ has each name once.
+			return fmt.Errorf("%s: %w", path, syscall.Exec(path, append([]string{name}, args...), cmd.Environ()))
 		},
 	}
 }

@@ -104,6 +104,9 @@ func (a *app) down() *cobra.Command {
 		Short: "Remove a cluster and all it made, whatever state it is in",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needRoot(); err != nil { // another user's cache has other clusters
+				return err
+			}
 			dir, err := cache()
 			if err != nil {
 				return err

@@ -162,7 +162,7 @@ func (a *app) keep(ctx context.Context, made v1.ImageIndex, tag, output string) 
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(image.Write(file, made, tag), file.Close()); err != nil || output != "" {
+	if err := errors.Join(image.Write(file, filepath.Dir(path), made, tag), file.Close()); err != nil || output != "" {
 		return err
 	}
 	c, err := a.running()

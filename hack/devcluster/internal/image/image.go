@@ -158,13 +158,13 @@ func parse(tag string) (name.Tag, error) {
 	return full, nil
 }
 
-// Write writes an image as a tar of an OCI layout that bears its tag.
-func Write(out io.Writer, image v1.ImageIndex, tag string) error {
+// Write writes an image as a tar of an OCI layout that bears its tag, by way of a folder within the one that is named.
+func Write(out io.Writer, within string, image v1.ImageIndex, tag string) error {
 	full, err := parse(tag)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "devcluster-image-")
+	dir, err := os.MkdirTemp(within, "image-")
 	if err != nil {
 		return err
 	}

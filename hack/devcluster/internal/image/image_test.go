@@ -49,7 +49,7 @@ func mustBuild(t *testing.T, program string) (string, []byte) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Write(&out, made, "unibus/program:dev"); err != nil {
+	if err := Write(&out, t.TempDir(), made, "unibus/program:dev"); err != nil {
 		t.Fatal(err)
 	}
 	return digest.String(), out.Bytes()
@@ -113,7 +113,7 @@ func TestWriteRefusesATagThatIsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(io.Discard, made, "No Tag"); err == nil {
+	if err := Write(io.Discard, t.TempDir(), made, "No Tag"); err == nil {
 		t.Error("no error")
 	}
 }
