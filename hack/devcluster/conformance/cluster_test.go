@@ -115,6 +115,7 @@ func devcluster(args ...string) (string, error) {
 
 func feed(input string, args ...string) (string, error) {
 	cmd := exec.Command(program, append([]string{"--name", name}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/exported/for/another") // as up asks for, of the last one
 	var said, wrong strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &said, &wrong
 	if args[0] == "up" || args[0] == "down" {
