@@ -115,6 +115,22 @@ func TestKeysAreReplaced(t *testing.T) {
 		}
 		before = p.note()
 	}
+	keysOf(t, p, map[string]string{annotationGenerations: "1"})
+	former := strings.TrimSuffix(p.note(), "/1")
+	if changedByUser(former, p.note()) {
+		t.Error("a newer operator's note is taken for a person's change")
+	}
+	keysOf(t, p, map[string]string{annotationGenerations: "1,2"})
+	if !changedByUser(former, p.note()) {
+		t.Error("keys that are replaced under the note of an earlier operator are no person's change")
+	}
+	p.set = newSet("3")
+	p.set.Annotations = map[string]string{annotationTemplate: "t", annotationRolled: "t"}
+	p.set.Status.UpdateRevision = "new" // pods have none
+	must(t, p.compare(nil))
+	if r := p.rollout; !r.running || len(r.behind) != 3 {
+		t.Errorf("pods that are behind, whoever made them, are not replaced: %+v", r)
+	}
 	for what, r := range map[string]*rollout{"no pods": nil, "pending": {known: true, pending: true}, "running": {known: true, running: true},
 		"not seen": {}, "behind": {known: true, behind: []int{1}}} {
 		if p.rollout = r; p.unrolled() == "" {
