@@ -191,6 +191,7 @@ test-devcluster: devcluster-build ## Test devcluster, and that its cluster is wh
 .PHONY: test-devcluster-short
 test-devcluster-short: devcluster-build ## The part of test-devcluster that CI runs: up, a StatefulSet, certificates, a fault, down (OWN=NAME; needs root)
 	$(GO) test -C hack/devcluster ./internal/...
+	$(GO) test -C hack/devcluster -count=1 -timeout 10m -v -run TestDownLeavesNothing ./internal/command -devcluster $(abspath bin/devcluster)
 	$(GO) test -C hack/devcluster -count=1 -timeout 20m -v -run '$(SHORT)' ./conformance -own $(OWN)
 
 .PHONY: e2e-short

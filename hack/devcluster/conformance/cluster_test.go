@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,11 +59,20 @@ func run(m *testing.M) (code int) {
 	}
 	if err == nil && name == "" {
 		name = *own
-		defer func() {
+		down := func() {
 			if _, err := devcluster("down"); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				code = 1
 			}
+		}
+		defer down()
+		interrupted := make(chan os.Signal, 1)
+		signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+		go func() {
+			<-interrupted
+			down()
+			os.RemoveAll(dir)
+			os.Exit(130)
 		}()
 		_, err = devcluster("up", "--nodes", "3", "--install")
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/unibus/unibus/hack/devcluster/internal/build"
+	"github.com/unibus/unibus/hack/devcluster/internal/machine"
 	"github.com/unibus/unibus/hack/devcluster/internal/network"
 	"github.com/unibus/unibus/hack/devcluster/internal/progress"
 )
@@ -89,9 +90,9 @@ func List(cache string) ([]string, error) {
 	return all, nil
 }
 
-// NeedUp returns ErrNotUp, with the remedy, for a cluster that has not been brought up.
+// NeedUp returns ErrNotUp, with the remedy, for a cluster that has not been brought up, or whose machine has died.
 func (c *Cluster) NeedUp() error {
-	if c.Config.Complete && len(c.Tools) > 0 {
+	if c.Config.Complete && len(c.Tools) > 0 && machine.Find(c.path(room)) != 0 && machine.Find(c.path(control)) != 0 {
 		return nil
 	}
 	return fmt.Errorf("cluster %q: %w: run devcluster up --name %s", c.Name, ErrNotUp, c.Name)

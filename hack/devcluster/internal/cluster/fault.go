@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -103,15 +104,15 @@ func (c *Cluster) StartNode(ctx context.Context, n int) error {
 		if err := c.startNode(ctx, n); err != nil {
 			return err
 		}
-		// It can't be heard behind a cut from the control plane.
-		for _, cut := range c.Config.Cuts {
-			if cut == network.NewCut(0, n) {
-				return nil
-			}
+		if c.unheard(n) {
+			return nil
 		}
 		return c.awaitNode(ctx, n)
 	})
 }
+
+// unheard tells whether a node is cut off from the control plane.
+func (c *Cluster) unheard(n int) bool { return slices.Contains(c.Config.Cuts, network.NewCut(0, n)) }
 
 // PauseNode stops every process of a node where it is; its network answers no more than its kernel does.
 func (c *Cluster) PauseNode(ctx context.Context, n int) error {
@@ -141,11 +142,7 @@ func (c *Cluster) HealNode(ctx context.Context, n int) error {
 }
 
 func (c *Cluster) cut(ctx context.Context, cuts []network.Cut) error {
-	pid := machine.Find(c.path(control))
-	if pid == 0 {
-		return fmt.Errorf("control plane: %w: devcluster up makes the cluster anew", machine.ErrNotRunning)
-	}
-	if err := network.Apply(ctx, pid, cuts); err != nil {
+	if err := network.Apply(ctx, machine.Find(c.path(control)), cuts); err != nil {
 		return err
 	}
 	c.Config.Cuts = cuts

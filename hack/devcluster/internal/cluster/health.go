@@ -74,14 +74,20 @@ func well(ctx context.Context, pid int, p part) error {
 	return nil
 }
 
-// dead returns an error without hope if a process has ended, or the machine that it was on.
+// dead returns an error without hope if a process has ended or is paused, or the machine that it was on has ended.
 func (c *Cluster) dead(on, name string) error {
 	states, err := machine.List(c.path(on))
 	if err != nil {
 		return poll.Hopeless(err)
 	}
 	for _, s := range states {
-		if s.Name == name && s.Ended != "" {
+		if s.Name != name {
+			continue
+		}
+		if s.Paused {
+			return poll.Hopeless(fmt.Errorf("%s on %s is paused: devcluster --name %s node resume %s", name, on, c.Name, on))
+		}
+		if s.Ended != "" {
 			return poll.Hopeless(fmt.Errorf("%s on %s has ended (%s): %s", name, on, s.Ended, machine.Tail(machine.Log(c.path(on), name))))
 		}
 	}
@@ -118,6 +124,9 @@ func (c *Cluster) awaitNodes(ctx context.Context) error {
 }
 
 func (c *Cluster) awaitNode(ctx context.Context, n int) error {
+	if c.unheard(n) {
+		return fmt.Errorf("node %d is cut off from the control plane: devcluster --name %s node heal %d", n, c.Name, n)
+	}
 	client, err := c.Client()
 	if err != nil {
 		return err

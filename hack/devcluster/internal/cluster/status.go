@@ -51,6 +51,8 @@ func (c *Cluster) Status(ctx context.Context) []Line {
 			line := Line{Machine: name, Process: s.Name, State: "runs", Since: s.Started, Log: machine.Log(c.path(name), s.Name)}
 			if p, ok := health[name+"/"+s.Name]; s.Ended != "" {
 				line.State = s.Ended
+			} else if s.Paused {
+				line.State = "is paused"
 			} else if ok && p.health != "" {
 				line.State = "well"
 				limited, cancel := context.WithTimeout(ctx, 2*time.Second)

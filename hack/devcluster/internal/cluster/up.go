@@ -27,7 +27,7 @@ func (c *Cluster) Up(ctx context.Context, wanted Config) (err error) {
 		return err
 	}
 	defer release()
-	if c.Config.Complete && machine.Find(c.path(room)) != 0 && machine.Find(c.path(control)) != 0 {
+	if c.NeedUp() == nil {
 		if err := c.same(wanted); err != nil {
 			return err
 		}
@@ -177,10 +177,14 @@ func (c *Cluster) startControl(ctx context.Context, self string) error {
 // startNode boots a node, if it is not there, and starts its processes.
 func (c *Cluster) startNode(ctx context.Context, n int) error {
 	name := network.NodeName(n)
-	if machine.Find(c.path(name)) == 0 {
-		if err := machine.BootWithin(ctx, c.path(room), c.nodeSpec(n)); err != nil {
-			return err
-		}
+	if err := machine.BootWithin(ctx, c.path(room), c.nodeSpec(n)); err != nil {
+		return err
+	}
+	started, err := machine.List(c.path(name))
+	if err != nil {
+		return err
+	}
+	if len(started) == 0 { // it has no cable, or one of which nobody knows whether it is whole
 		if err := network.Attach(ctx, machine.Find(c.path(control)), machine.Find(c.path(name)), n); err != nil {
 			return err
 		}

@@ -176,16 +176,18 @@ func (a *app) pass(name, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := c.Tools.Path(name)
-			cmd := exec.Cmd{Env: append(os.Environ(), c.Environment()...)}
-			// Of two values of one name a program takes the first, which would be its caller's: Environ has each name once.
-			return fmt.Errorf("%s: %w", path, syscall.Exec(path, append([]string{name}, args...), cmd.Environ()))
+			cmd := exec.Command(c.Tools.Path(name), args...)
+			cmd.Env = append(os.Environ(), c.Environment()...)
+			return become(cmd)
 		},
 	}
 }
 
-// run runs a command for the person who waits for it.
-func run(cmd *exec.Cmd) error {
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return cmd.Run()
+// become makes this program another one, which has its terminal, signals and exit code. It returns only with an error.
+func become(cmd *exec.Cmd) error {
+	if cmd.Err != nil {
+		return cmd.Err
+	}
+	// Of two values of one name a program takes the first, which would be its caller's: Environ has each name once.
+	return fmt.Errorf("%s: %w", cmd.Path, syscall.Exec(cmd.Path, cmd.Args, cmd.Environ()))
 }

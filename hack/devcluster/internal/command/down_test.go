@@ -3,6 +3,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 
 var (
 	program = flag.String("devcluster", "", "the program, with all built that it builds: tests of up and down run it as root")
-	kills   = flag.Int("kills", 6, "how often up is killed")
+	kills   = flag.Int("kills", 6, "how often up is killed after its first second")
 )
 
 // name is that of the cluster; those of others begin alike.
@@ -181,11 +182,23 @@ func TestDownLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustDevcluster(t, "kubectl", "wait", "--for=condition=Ready", "--timeout=120s", "pod/pod")
-	mustDevcluster(t, "node", "pause", "1")
 	mustDevcluster(t, "node", "cut", "2")
+	expectRemedy(t, devcluster(t, "up", "--nodes", "2"), "node heal 2")
+	mustDevcluster(t, "node", "pause", "1")
+	expectRemedy(t, devcluster(t, "up", "--nodes", "2"), "node resume node1")
 	mustDevcluster(t, "down")
 	expectNoTrace(t, before)
 	mustDevcluster(t, "down") // it may be said twice
+}
+
+// expectRemedy wants a command to fail, with what helps.
+func expectRemedy(t *testing.T, cmd *exec.Cmd, remedy string) {
+	t.Helper()
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); err == nil || !strings.Contains(said.String(), remedy) {
+		t.Errorf("%v: %v, %s, want %q", cmd.Args, err, &said, remedy)
+	}
 }
 
 // Wherever up is killed, down removes what it did.
@@ -195,25 +208,56 @@ func TestDownAfterUpWasKilled(t *testing.T) {
 	mustDevcluster(t, "up", "--nodes", "2")
 	whole := time.Since(began)
 	mustDevcluster(t, "down")
+	moments := early()
 	for i := range *kills {
-		after := whole * time.Duration(i+1) / time.Duration(*kills+1)
+		moments = append(moments, whole*time.Duration(i+1)/time.Duration(*kills+1))
+	}
+	for _, after := range moments {
 		t.Run(fmt.Sprintf("killed after %v", after.Round(time.Millisecond)), func(t *testing.T) {
-			up := devcluster(t, "up", "--nodes", "2")
-			if err := up.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- up.Wait() }()
-			select {
-			case <-time.After(after):
-				if err := up.Process.Signal(syscall.SIGKILL); err != nil {
-					t.Log("up was done before it could be killed")
-				}
-				<-ended
-			case <-ended:
-			}
+			kill(t, after, "up", "--nodes", "2")
 			mustDevcluster(t, "down")
 			expectNoTrace(t, before)
 		})
+	}
+}
+
+// Wherever the start of a node is killed, up completes it.
+func TestUpAfterNodeStartWasKilled(t *testing.T) {
+	mustBegin(t)
+	mustDevcluster(t, "up", "--nodes", "2", "--without", "cert-manager")
+	for _, after := range early() {
+		t.Run(fmt.Sprintf("killed after %v", after), func(t *testing.T) {
+			mustDevcluster(t, "node", "kill9", "2")
+			kill(t, after, "node", "start", "2")
+			mustDevcluster(t, "up", "--nodes", "2", "--without", "cert-manager")
+		})
+	}
+}
+
+// early returns moments of the first second of a command: most is made there, one thing soon after the other.
+func early() []time.Duration {
+	var all []time.Duration
+	for after := 5 * time.Millisecond; after < time.Second; after *= 2 {
+		all = append(all, after)
+	}
+	return all
+}
+
+// kill runs a command, and kills it after a time.
+func kill(t *testing.T, after time.Duration, args ...string) {
+	t.Helper()
+	cmd := devcluster(t, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-time.After(after):
+		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			t.Logf("%v was done before it could be killed", args)
+		}
+		<-ended
+	case <-ended:
 	}
 }

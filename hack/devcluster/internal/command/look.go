@@ -71,7 +71,7 @@ func (a *app) logs() *cobra.Command {
 		Short:   "Show the log of a process, like kube-apiserver or node2/kubelet",
 		Example: "  devcluster logs node2/kubelet --follow",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := a.existing()
 			if err != nil {
 				return err
@@ -84,7 +84,7 @@ func (a *app) logs() *cobra.Command {
 			if follow {
 				tail = append(tail, "--follow=name")
 			}
-			return run(exec.CommandContext(cmd.Context(), "tail", append(tail, path)...))
+			return become(exec.Command("tail", append(tail, path)...))
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as it is written")
@@ -127,7 +127,9 @@ The same binaries make the same image. Pods name its tag, with imagePullPolicy I
 				return err
 			}
 			if push {
+				done := a.progress.Step("push", tag)
 				err = image.Push(cmd.Context(), made, tag)
+				done(err)
 			}
 			if err == nil && (output != "" || !push) {
 				err = a.keep(cmd.Context(), made, tag, output)

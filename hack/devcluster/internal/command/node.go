@@ -98,7 +98,7 @@ func (a *app) exec() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(inside)
+			return become(inside)
 		},
 	}
 	// Flags after the node are the program's.

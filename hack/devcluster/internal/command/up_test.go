@@ -83,12 +83,7 @@ func (c trial) expect(t *testing.T) {
 		t.Errorf("a second up of %s changed what runs from\n%s\nto\n%s", c.name, was, is)
 	}
 	other := trial{c.name, c.nodes%5 + 1, c.certManager}
-	var said bytes.Buffer
-	cmd := on(t, other.name, other.up()...)
-	cmd.Stderr = &said
-	if err := cmd.Run(); err == nil || !strings.Contains(said.String(), "devcluster down --name "+c.name) {
-		t.Errorf("up with another number of nodes: %v, %s, want the remedy", err, &said)
-	}
+	expectRemedy(t, on(t, other.name, other.up()...), "devcluster down --name "+c.name)
 }
 
 // expectMended kills the machine of the control plane, and wants the next up to bring a cluster that works.

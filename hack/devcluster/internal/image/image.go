@@ -35,11 +35,16 @@ const user = "65532:65532"
 // Build returns the image of a program, given as a binary for each architecture. The same binaries make the same image, wherever.
 func Build(binaries ...string) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	by := map[string]string{} // architecture
 	for _, binary := range binaries {
 		image, platform, err := of(binary)
 		if err != nil {
 			return nil, err
 		}
+		if other := by[platform.Architecture]; other != "" {
+			return nil, fmt.Errorf("%s and %s are both for %s: an image has one program of each architecture", other, binary, platform.Architecture)
+		}
+		by[platform.Architecture] = binary
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platform}})
 	}
 	return index, nil

@@ -180,8 +180,11 @@ func mustBinary(t *testing.T, machine elf.Machine, text string) string {
 	return mustFile(t, all.String()+text)
 }
 
-func TestBuildRefusesAnArchitecture(t *testing.T) {
+func TestBuildRefusesArchitectures(t *testing.T) {
 	if _, err := Build(mustBinary(t, elf.EM_RISCV, "")); err == nil || !strings.Contains(err.Error(), "EM_RISCV") {
 		t.Errorf("got %v", err)
+	}
+	if _, err := Build(mustBinary(t, elf.EM_X86_64, "one"), mustBinary(t, elf.EM_X86_64, "other")); err == nil || !strings.Contains(err.Error(), "both for amd64") {
+		t.Errorf("two for one: got %v", err)
 	}
 }

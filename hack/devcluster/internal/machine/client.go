@@ -24,8 +24,12 @@ import (
 // ErrNotRunning is returned by calls of a machine that does not run.
 var ErrNotRunning = errors.New("the machine does not run")
 
-// patience is how long a machine may take to start.
-const patience = 3 * time.Minute
+const (
+	// patience is how long a machine may take to start.
+	patience = 3 * time.Minute
+	// answer is how long an init that was reached may take to answer.
+	answer = time.Minute
+)
 
 // Boot starts the outermost machine: its init is a child of this process until this one ends.
 func Boot(ctx context.Context, spec Spec) error {
@@ -62,21 +66,12 @@ func Boot(ctx context.Context, spec Spec) error {
 	})
 }
 
-// BootWithin starts a machine within another.
+// BootWithin starts a machine within another, unless it has been started, and returns when it answers.
 func BootWithin(ctx context.Context, outer string, spec Spec) error {
-	if err := spec.Save(); err != nil {
-		return err
-	}
-	// A cgroup of v2 whose children have controllers takes no process: that of an earlier life is in the way. It is busy
-	// for a moment after its last process.
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := poll.Until(limited, func() error { return RemoveCgroup(spec.Cgroup) }); err != nil {
-		return err
-	}
-	init := Process{Name: spec.Name, Args: append([]string{"/proc/self/exe"}, args(spec.Dir)...), Machine: true}
-	if _, err := Start(outer, init); err != nil {
-		return err
+	if Find(spec.Dir) == 0 {
+		if err := startWithin(ctx, outer, spec); err != nil {
+			return err
+		}
 	}
 	return await(ctx, spec, Log(outer, spec.Name), func() string {
 		states, err := List(outer)
@@ -90,6 +85,22 @@ func BootWithin(ctx context.Context, outer string, spec Spec) error {
 		}
 		return ""
 	})
+}
+
+func startWithin(ctx context.Context, outer string, spec Spec) error {
+	if err := spec.Save(); err != nil {
+		return err
+	}
+	// A cgroup of v2 whose children have controllers takes no process: that of an earlier life is in the way. It is busy
+	// for a moment after its last process.
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := poll.Until(limited, func() error { return RemoveCgroup(spec.Cgroup) }); err != nil {
+		return err
+	}
+	init := Process{Name: spec.Name, Args: append([]string{"/proc/self/exe"}, args(spec.Dir)...), Machine: true}
+	_, err := Start(outer, init)
+	return err
 }
 
 // await returns when the machine answers; at once with an error if ended says how its init has ended.
@@ -122,9 +133,12 @@ func Tail(log string) string {
 }
 
 func call(dir, method string, arg, reply any) error {
-	conn, err := net.Dial("unix", socket(dir))
+	conn, err := net.DialTimeout("unix", socket(dir), answer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(answer)); err != nil {
+		return err
 	}
 	client := rpc.NewClient(conn)
 	defer func() { _ = client.Close() }()

@@ -60,25 +60,26 @@ func pids() iter.Seq[int] {
 	}
 }
 
-// parent returns a process's parent, and whether it has ended and waits to be reaped.
-func parent(pid int) (ppid int, zombie bool) {
+// stat returns a process's parent, and its state as /proc has it: Z and X have ended, T was stopped by a signal.
+func stat(pid int) (ppid int, state string) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, true
+		return 0, "X"
 	}
 	// The name, in brackets, may hold anything.
 	_, rest, _ := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte(") "))
 	fields := strings.Fields(string(rest))
 	if len(fields) < 2 {
-		return 0, true
+		return 0, "X"
 	}
 	ppid, _ = strconv.Atoi(fields[1])
-	return ppid, fields[0] == "Z" || fields[0] == "X"
+	return ppid, fields[0]
 }
 
+// isZombie tells whether a process has ended, and waits to be reaped if it is there at all.
 func isZombie(pid int) bool {
-	_, zombie := parent(pid)
-	return zombie
+	_, state := stat(pid)
+	return state == "Z" || state == "X"
 }
 
 func splitZero(text []byte) iter.Seq[string] {

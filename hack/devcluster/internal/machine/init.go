@@ -82,7 +82,7 @@ func (in *Init) Start(p Process, state *State) error {
 	defer null.Close()
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   append([]string{path, "HOME=/root"}, p.Env...),
+		Env:   append([]string{path, "HOME=/root", "TMPDIR=" + in.spec.temporary()}, p.Env...),
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
@@ -106,7 +106,10 @@ func (in *Init) List(_ struct{}, all *[]State) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, name := range in.order {
-		*all = append(*all, *in.running[name])
+		s := *in.running[name]
+		_, state := stat(s.Pid)
+		s.Paused = s.Ended == "" && state == "T"
+		*all = append(*all, s)
 	}
 	return nil
 }
@@ -138,11 +141,11 @@ func (in *Init) Send(s Signal, _ *struct{}) error {
 // each of them a signal, if it is not 0: these are the first processes of containers, as their shims are the init's.
 func (in *Init) Contained(s syscall.Signal, count *int) error {
 	for pid := range pids() {
-		shim, zombie := parent(pid)
-		if zombie || shim <= 1 || in.started(shim) || in.started(pid) {
+		shim, _ := stat(pid)
+		if isZombie(pid) || shim <= 1 || in.started(shim) || in.started(pid) {
 			continue
 		}
-		if grand, _ := parent(shim); grand != 1 {
+		if grand, _ := stat(shim); grand != 1 {
 			continue
 		}
 		*count++

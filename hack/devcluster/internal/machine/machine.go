@@ -23,7 +23,7 @@ const Command = "internal-machine"
 type Spec struct {
 	// Name is the hostname.
 	Name string `json:"name"`
-	// Dir holds what the machine has on disk: its spec, socket, logs, and /var/lib and /var/log if it has its own.
+	// Dir holds what the machine has on disk: its spec, socket, logs, temporary files, and /var/lib and /var/log if it has its own.
 	Dir string `json:"dir"`
 	// Cgroup is the cgroup of the machine below the root of each hierarchy.
 	Cgroup string `json:"cgroup"`
@@ -33,8 +33,10 @@ type Spec struct {
 
 // Save writes the spec to where the init looks for it.
 func (s Spec) Save() error {
-	if err := os.MkdirAll(filepath.Join(s.Dir, "log"), 0o755); err != nil {
-		return err
+	for _, dir := range []string{filepath.Join(s.Dir, "log"), s.temporary()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -42,6 +44,9 @@ func (s Spec) Save() error {
 	}
 	return os.WriteFile(filepath.Join(s.Dir, "spec.json"), text, 0o644)
 }
+
+// temporary is where its processes have their temporary files: what is killed leaves some.
+func (s Spec) temporary() string { return filepath.Join(s.Dir, "tmp") }
 
 func load(dir string) (Spec, error) {
 	var s Spec
@@ -74,6 +79,8 @@ type State struct {
 	Started time.Time
 	// Ended is empty while the process runs, else how it ended.
 	Ended string
+	// Paused is set while a process that runs is stopped by a signal. Only List tells.
+	Paused bool
 }
 
 // Log returns the file that has the output of a process of the machine in dir.
