@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -78,16 +79,29 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.observeBus(ctx); err != nil || p.c.Spec.Pause {
 		return err
 	}
-	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.rotateKeys, p.copyCertificates} {
-		if err := prepare(ctx); err != nil {
-			return err
-		}
+	err := p.prepare(ctx)
+	// Whatever stands in the way of all else: without new certificates a bus that runs would go dark in the end.
+	if err == nil || p.set != nil {
+		err = cmp.Or(err, p.copyCertificates(ctx))
+	}
+	if err != nil {
+		return err
 	}
 	if p.set == nil {
 		return nil // it was made just now
 	}
 	p.step = p.decide()
 	return p.act(ctx)
+}
+
+// prepare makes all that is made before pods are, but certificates.
+func (p *pass) prepare(ctx context.Context) error {
+	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.rotateKeys} {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember returns what is known of a cluster from earlier passes.
