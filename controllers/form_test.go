@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,6 +34,7 @@ func TestFormAndScale(t *testing.T) {
 		}
 	}
 	l.expectRest()
+	l.expectTold("route-ca: take-certificate (Secret demo-route-tls)", "client-ca: take-certificate (Secret demo-client-tls)")
 	said := l.mustSay(0, 0, 50)
 
 	l.scale(3)
@@ -109,6 +111,18 @@ func (l *lab) expectRest() {
 			writes, passes = now, l.passes.Load()
 		}
 		return l.passes.Load() >= passes+5
+	})
+}
+
+// expectTold expects events with these notes, each once: what is told of in one pass is not taken for the same.
+func (l *lab) expectTold(notes ...string) {
+	l.t.Helper()
+	natstest.Within(l.t, limit, fmt.Sprintf("events %q", notes), func() bool {
+		var all eventsv1.EventList
+		must(l.t, l.api.List(l.t.Context(), &all, client.InNamespace(l.cluster.Namespace)))
+		return !slices.ContainsFunc(notes, func(note string) bool {
+			return !slices.ContainsFunc(all.Items, func(e eventsv1.Event) bool { return e.Note == note && e.Series == nil })
+		})
 	})
 }
 

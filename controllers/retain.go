@@ -43,7 +43,7 @@ func (p *pass) keepDisks(ctx context.Context) error {
 		case err != nil && !errors.Is(err, errElsewhere):
 			return fmt.Errorf("keep the disk of %s: %w", claim.Name, err)
 		case written:
-			p.Events.Eventf(p.c, nil, corev1.EventTypeNormal, eventReasons[keepDisk], string(keepDisk),
+			p.Events.Eventf(p.c, claim, corev1.EventTypeNormal, eventReasons[keepDisk], string(keepDisk),
 				"the PersistentVolumeClaim %s of a member was deleted: its PersistentVolume %s is kept", claim.Name, claim.Spec.VolumeName)
 		}
 	}

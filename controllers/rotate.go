@@ -270,5 +270,7 @@ func (p *pass) write(ctx context.Context, a *authority, do change, name string, 
 func (p *pass) turned(ctx context.Context, what string, do change, secret string) {
 	p.lookAgainIn(soon)
 	log.FromContext(ctx).Info("rotation", "of", what, "step", do, "secret", secret)
-	p.Events.Eventf(p.c, nil, corev1.EventTypeNormal, "Rotation", string(do), "%s: %s (Secret %s)", what, do, secret)
+	// Events that differ in their note alone are taken for one, which tells the first.
+	of := &corev1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: p.c.Namespace, Name: secret}
+	p.Events.Eventf(p.c, of, corev1.EventTypeNormal, "Rotation", string(do), "%s: %s (Secret %s)", what, do, secret)
 }

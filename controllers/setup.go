@@ -43,9 +43,11 @@ func Scheme() (*runtime.Scheme, error) {
 	return s, nil
 }
 
-// CacheOptions has the manager's cache hold clusters, and of all else only what the operator has made.
+// CacheOptions has the manager's cache hold clusters, and of all else only what the operator has made. Nobody asks the cache who manages
+// which field, and that is most of an object's metadata.
 func CacheOptions() cache.Options {
 	return cache.Options{
+		DefaultTransform:     cache.TransformStripManagedFields(),
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.LabelManagedByValue}),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.UnibusCluster{}: {Label: labels.Everything()},

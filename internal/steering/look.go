@@ -4,6 +4,7 @@ package steering
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func (j JetStream) Next(record *scaling.Record, desired scaling.Desired, seen sc
 
 // Quiet measures for how long nothing that is observed has changed. Its zero value has seen nothing.
 type Quiet struct {
-	last  string
+	last  [sha256.Size]byte
 	since time.Time
 }
 
@@ -92,8 +93,8 @@ func (q *Quiet) Measure(record any, seen scaling.Observed, j JetStream) time.Dur
 	now := seen.Now
 	seen.Now = time.Time{}
 	b, err := json.Marshal([]any{record, seen, progress, j.NoLeader != nil, j.Blocked != nil})
-	if err != nil || string(b) != q.last {
-		q.last, q.since = string(b), now
+	if last := sha256.Sum256(b); err != nil || last != q.last {
+		q.last, q.since = last, now
 	}
 	return now.Sub(q.since)
 }
