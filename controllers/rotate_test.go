@@ -88,7 +88,9 @@ func TestCertificatesFollow(t *testing.T) {
 	l.within("a cluster of one", ready)
 	admin := l.mustSecret(l.cluster.AdminSecretName())
 	must(t, l.api.Delete(t.Context(), admin))
-	l.within("a lost Secret", func(c *v1alpha1.UnibusCluster) bool { return reason(c, v1alpha1.ConditionReady) == v1alpha1.ReasonSecretLost })
+	l.within("a lost Secret", func(c *v1alpha1.UnibusCluster) bool {
+		return reason(c, v1alpha1.ConditionReady) == v1alpha1.ReasonSecretLost
+	})
 	used := l.mustSecret(l.cluster.ClientTLSName())
 	must(t, l.api.Delete(t.Context(), l.mustSecret(l.cluster.ClientCertificateName())))
 	natstest.Within(t, limit, "another certificate", func() bool {
