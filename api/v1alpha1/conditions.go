@@ -50,8 +50,5 @@ const (
 	LabelComponent = "app.kubernetes.io/component"
 )
 
-// Finalizer is on a UnibusCluster whose volumes are to be deleted with it, and on no other.
-const Finalizer = "unibus.dev/volumes"
-
 // FieldOwner owns the fields of all that the operator applies.
 const FieldOwner = "unibus-operator"
