@@ -41,5 +41,29 @@ func TestEntryNodePort(t *testing.T) {
 			t.Errorf("history: %s", out)
 		}
 	})
+	l.step("what the NetworkPolicy lets through, as an analyser judges", l.judge)
 	l.conclude()
+}
+
+// judge asks about the ports of nodes: only nodes reach those for routes, only the operator reaches those for orders, and anybody enters as a client.
+func (l *lab) judge() {
+	l.Helper()
+	node, other, stranger, operator := l.Namespace+"/demo-0", l.Namespace+"/demo-1", l.Namespace+"/"+l.writer, l.Operators+"/"+l.pods(l.Operators)[0].Name
+	const routes, control, nats, api = 6222, 6223, 4222, 8223
+	for _, c := range []struct {
+		from    string
+		port    int
+		allowed bool
+	}{
+		{other, routes, true}, {other, control, false}, {operator, control, true}, {operator, routes, false},
+		{stranger, routes, false}, {stranger, control, false}, {stranger, nats, true}, {stranger, api, true},
+	} {
+		said, err := l.shell(l.Context(), fmt.Sprintf("devcluster allows %s %s %d", c.from, node, c.port), "")
+		if err != nil && !strings.Contains(err.Error(), "denied by NetworkPolicy "+l.Namespace+"/demo-node") {
+			l.Fatal(err)
+		}
+		if allowed := err == nil && said == "allowed\n"; allowed != c.allowed {
+			l.Errorf("from %s to port %d: allowed is %v, want %v", c.from, c.port, allowed, c.allowed)
+		}
+	}
 }
