@@ -64,6 +64,7 @@ func (l *lab) enter() {
 		kubectl get -n %[1]s configmap %[2]s-client-ca -o jsonpath='{.data.ca\.crt}' > ca.crt
 		unibus context add bus --server nats://127.0.0.1:%d --api https://127.0.0.1:%d --ca ca.crt --key admin.nk`, l.Namespace, l.bus, l.ports[0], l.ports[1]))
 	l.write()
+	l.expectSame()
 }
 
 // scale asks for so many nodes.
@@ -71,7 +72,7 @@ func (l *lab) scale(nodes int32) {
 	l.run(fmt.Sprintf("kubectl scale -n %s ubc/%s --replicas %d", l.Namespace, l.bus, nodes))
 }
 
-// arrive waits until there are so many nodes and no others, none of which was restarted, and writes go on.
+// arrive waits until there are so many nodes and no others, none of which was restarted or made anew, and writes go on.
 func (l *lab) arrive(nodes int32) {
 	l.Helper()
 	l.awaitReady(nodes)
@@ -93,7 +94,16 @@ func (l *lab) arrive(nodes int32) {
 func (l *lab) conclude() {
 	l.Helper()
 	l.step("the ledger is verified", l.verify)
+	l.expectSame()
 	l.Logf("acknowledged %d, lost %d, longest gap %v, restarted %d", l.sum.Acknowledged, l.sum.Lost, l.sum.Gap, l.sum.Restarted)
+}
+
+// nodes are the names of the first pods of the bus.
+func (l *lab) nodes(n int) (pods []string) {
+	for place := range n {
+		pods = append(pods, fmt.Sprintf("%s-%d", l.bus, place))
+	}
+	return pods
 }
 
 // disks are the server names with the ids of their disks, by name.

@@ -55,6 +55,7 @@ func TestFaultNode(t *testing.T) {
 // hit kills the node in a pod, or has the pod deleted without a word, and says whether there was one.
 func (l *lab) hit(pod string, deleted bool) bool {
 	if deleted {
+		l.makesAnew(pod)
 		_, err := l.shell(l.Context(), "kubectl delete -n "+l.Namespace+" pod/"+pod+" --grace-period=0 --force", "")
 		return err == nil
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/unibus/unibus/internal/natstest"
 )
 
@@ -58,6 +60,8 @@ type lab struct {
 	ports []int
 	// operators is how often pods of the operator had been restarted before.
 	operators map[string]int32
+	// uids are those of the bus's pods and the writer as they were seen last, by name, but for those that are to be made anew.
+	uids map[string]types.UID
 	// waits is what is waited for.
 	waits atomic.Pointer[string]
 	sum   Sum

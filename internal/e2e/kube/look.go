@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/unibus/unibus/api/v1alpha1"
 )
@@ -76,7 +77,7 @@ func (l *lab) restarts(namespace string) map[string]int32 {
 	return all
 }
 
-// expectRestarts fails when another pod was restarted than should have been, the operator's too, or there are other pods.
+// expectRestarts fails when another pod was restarted than should have been, the operator's too, or made anew, or there are other pods.
 func (l *lab) expectRestarts(want map[string]int32) {
 	l.Helper()
 	got := l.restarts(l.Namespace)
@@ -92,13 +93,35 @@ func (l *lab) expectRestarts(want map[string]int32) {
 			l.Errorf("the operator %s was restarted %d times", pod, n)
 		}
 	}
+	l.expectSame()
 }
 
-func (l *lab) uid(pod string) string {
+// expectSame fails when a pod was made anew since pods were seen last: its count of restarts begins at 0 again. Those that have come are seen from now on.
+func (l *lab) expectSame() {
+	l.Helper()
+	now := map[string]types.UID{}
+	for _, p := range l.pods(l.Namespace) {
+		now[p.Name] = p.UID
+		if was, seen := l.uids[p.Name]; seen && was != p.UID {
+			l.sum.Restarted++
+			l.Errorf("the pod %s was made anew", p.Name)
+		}
+	}
+	l.uids = now
+}
+
+// makesAnew says which pods are deleted on purpose, from now on until they are seen the next time.
+func (l *lab) makesAnew(pods ...string) {
+	for _, pod := range pods {
+		delete(l.uids, pod)
+	}
+}
+
+func (l *lab) uid(pod string) types.UID {
 	l.Helper()
 	var p corev1.Pod
 	l.must(l.read(&p, "-n "+l.Namespace+" pod/"+pod))
-	return string(p.UID)
+	return p.UID
 }
 
 // kill ends the node in a pod as the kernel does that is short of memory. It is one of devcluster's, whose processes are this machine's.

@@ -22,6 +22,7 @@ func TestRollImage(t *testing.T) {
 	l.run(fmt.Sprintf("devcluster image %s/bin/images/%s/membershipd --tag %s -o next.tar && devcluster load next.tar", l.Root, architecture, next))
 	before := l.disks()
 	l.step("spec.image: all nodes have it", func() {
+		l.makesAnew(l.nodes(3)...)
 		l.run(fmt.Sprintf(`kubectl patch -n %s ubc/demo --type merge -p '{"spec":{"image":"%s"}}'`, l.Namespace, next))
 		l.within("pods of it", func() error { return l.images(3, next) })
 		l.arrive(3)
@@ -81,6 +82,7 @@ func TestRollDrain(t *testing.T) {
 		}
 	})
 	l.step("kubectl drain: two machines", func() {
+		l.makesAnew("demo-1", "demo-2")
 		for _, m := range machines {
 			// Their volumes stay where they are, so that pods wait for their machines.
 			l.run(fmt.Sprintf("kubectl drain %s --ignore-daemonsets --delete-emptydir-data --timeout=4m && kubectl uncordon %[1]s", m))

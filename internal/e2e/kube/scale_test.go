@@ -42,6 +42,7 @@ func TestScaleStray(t *testing.T) {
 	before := l.disks()
 	for _, n := range []int{5, 1, 0} {
 		l.step(fmt.Sprintf("kubectl scale sts: %d, put right", n), func() {
+			l.makesAnew(l.nodes(3)[min(n, 3):]...)
 			l.run(fmt.Sprintf("kubectl scale -n %s sts/demo --replicas %d", l.Namespace, n))
 			l.within("a StatefulSet of 3", func() error {
 				var set appsv1.StatefulSet

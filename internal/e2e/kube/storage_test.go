@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/unibus/unibus/api/v1alpha1"
 )
@@ -21,10 +22,11 @@ func TestStorageGrow(t *testing.T) {
 	l := mustBus(t, 3)
 	var before, after appsv1.StatefulSet
 	l.must(l.read(&before, "-n "+l.Namespace+" sts/demo"))
-	pods := map[string]string{}
-	for place := range 3 {
-		pods[fmt.Sprintf("demo-%d", place)] = l.uid(fmt.Sprintf("demo-%d", place))
+	pods := map[string]types.UID{}
+	for _, pod := range l.nodes(3) {
+		pods[pod] = l.uid(pod)
 	}
+	l.makesAnew(l.nodes(3)...)
 	want := resource.MustParse("2Gi")
 	l.step("storage.size: 1Gi -> 2Gi, volumes, StatefulSet and what nodes may store", func() {
 		l.run("kubectl patch -n " + l.Namespace + ` ubc/demo --type merge -p '{"spec":{"storage":{"size":"2Gi"}}}'`)
@@ -49,7 +51,7 @@ func TestStorageGrow(t *testing.T) {
 				if err := l.read(&p, "-n "+l.Namespace+" pod/"+pod); err != nil {
 					return err
 				}
-				if string(p.UID) == uid {
+				if p.UID == uid {
 					return fmt.Errorf("%s is not replaced yet", pod)
 				}
 			}
@@ -66,6 +68,7 @@ func TestStorageLost(t *testing.T) {
 	l := mustBus(t, 3)
 	before := l.disks()
 	l.step("the claim of demo-2 is deleted, and its pod", func() {
+		l.makesAnew("demo-2")
 		l.run("kubectl delete -n " + l.Namespace + " pvc/data-demo-2 --wait=false; kubectl delete -n " + l.Namespace + " pod/demo-2")
 		l.within("another member in its place", func() error {
 			if said := l.phases(); said != "demo-0-0=member demo-1-0=member demo-2-1=member" {
@@ -110,6 +113,7 @@ func TestStorageAgain(t *testing.T) {
 	l := mustBus(t, 3)
 	before, disks := l.run("kubectl get -n "+l.Namespace+" ubc/demo -o jsonpath={.status.clusterID}"), l.disks()
 	l.step("kubectl delete ubc, its pods go", func() {
+		l.makesAnew(l.nodes(3)...)
 		l.run("kubectl delete -n " + l.Namespace + " ubc/demo")
 		l.within("no pods", func() error {
 			if all := l.restarts(l.Namespace); len(all) != 1 {
