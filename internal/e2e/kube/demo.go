@@ -97,7 +97,7 @@ func (l *lab) space(name string) {
 
 // operate installs or upgrades the operator of a version, with the chart of a repository.
 func (l *lab) operate(verb, root, version string) {
-	l.run(fmt.Sprintf("helm %s %s %s -n %s --set image.repository=%s/unibus-operator,nodeImage=%[5]s/membershipd,image.tag=%[6]s --wait --timeout 4m", verb, release,
+	l.run(fmt.Sprintf("helm %s %s %s -n %s --set image.repository=%s/unibus-operator,nodeImage=%[5]s/membershipd --set-string image.tag=%[6]s --wait --timeout 4m", verb, release,
 		filepath.Join(root, "charts", "unibus-operator"), l.Operators, l.Images, version))
 }
 
