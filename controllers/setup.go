@@ -44,7 +44,7 @@ func Scheme() (*runtime.Scheme, error) {
 }
 
 // CacheOptions has the manager's cache hold clusters, and of all else only what the operator has made. Nobody asks the cache who manages
-// which field, and that is most of an object's metadata.
+// which field.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform:     cache.TransformStripManagedFields(),
