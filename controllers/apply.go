@@ -78,6 +78,7 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 	if len(p.c.Spec.Admins) == 0 {
 		in.Admin, err = publicKey(p.secrets[p.c.AdminSecretName()], adminSeed)
 	}
+	p.firstAdmin = in.Admin
 	return in, err
 }
 

@@ -20,6 +20,9 @@ type verdict struct {
 	reason, message string
 }
 
+// notSeen is the verdict on what no pass has come to see: what was told of it before stays.
+var notSeen = no(v1alpha1.ReasonNotSeen, "It was not looked at: see the condition %s.", v1alpha1.ConditionReady)
+
 func yes(reason, format string, args ...any) verdict {
 	return verdict{true, reason, fmt.Sprintf(format, args...)}
 }
@@ -43,7 +46,12 @@ func (f facts) conditions(s *v1alpha1.UnibusClusterStatus) {
 		{v1alpha1.ConditionUpgrading, f.upgrading()},
 	} {
 		status := metav1.ConditionFalse
-		if c.v.ok {
+		switch {
+		case c.v == notSeen && meta.FindStatusCondition(s.Conditions, c.kind) != nil:
+			continue
+		case c.v == notSeen:
+			status = metav1.ConditionUnknown
+		case c.v.ok:
 			status = metav1.ConditionTrue
 		}
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
@@ -92,12 +100,14 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return *trouble
 	case !f.founded():
 		return no(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
-	case f.rolling():
+	case f.rolling() && f.unmade() == nil && !f.c.Spec.Pause:
 		return no(v1alpha1.ReasonRolling, "%s", f.doing("pods are replaced"))
 	case f.Meta == nil:
 		return no(v1alpha1.ReasonNoLeader, "%v", f.NoLeader)
 	case trouble != nil:
 		return *trouble
+	case f.c.Spec.Pause && (f.rolling() || f.repairing() || have != wanted || !settled(f.record)):
+		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
 	case f.repairing():
 		return no(v1alpha1.ReasonRepairing, "%s", f.doing("what was lost is replaced"))
 	case have < wanted:
@@ -167,6 +177,8 @@ func (f facts) progressing() verdict {
 
 func (f facts) degraded(s *v1alpha1.UnibusClusterStatus) verdict {
 	switch {
+	case f.blindly():
+		return notSeen
 	case !f.founded():
 		return no(v1alpha1.ReasonStable, "The cluster has no members yet.")
 	case f.Meta == nil:
@@ -185,6 +197,8 @@ func (f facts) stalled() verdict {
 		return no(v1alpha1.ReasonPaused, "spec.pause is true: nothing is changed")
 	case f.stopped != nil && f.stopped.stalled:
 		return yes(f.stopped.reason, "%s", f.stopped.message)
+	case f.stopped != nil && f.stopped.failed != nil: // what a person was asked to do may still be to be done
+		return notSeen
 	case f.next.Person:
 		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
 	case f.rollStopped() != nil:
@@ -193,6 +207,8 @@ func (f facts) stalled() verdict {
 		return yes(v1alpha1.ReasonInvalidSpec, "The annotation %s %s", v1alpha1.AnnotationLost, f.misword())
 	case f.unkept != "":
 		return yes(v1alpha1.ReasonDiskAtRisk, "%s", f.unkept)
+	case f.step.Person && !f.rolling() && f.unmade() != nil:
+		return yes(v1alpha1.ReasonPodsMissing, "%s", f.unmade().message)
 	case f.step.Person && !f.rolling(): // nothing has changed for long
 		return yes(v1alpha1.ReasonNoChange, "%s; what to do: %s", f.doing("nothing"), f.remedy(f.step))
 	case f.misfit() != nil && f.misfit().reason != v1alpha1.ReasonRepairing:
@@ -251,6 +267,9 @@ func (f facts) foreign() bool {
 }
 
 func (f facts) formed() verdict {
+	if f.blindly() {
+		return notSeen
+	}
 	if f.founded() {
 		return yes(v1alpha1.ReasonFormed, "The cluster was founded with id %s.", f.c.Status.ClusterID)
 	}
@@ -258,6 +277,9 @@ func (f facts) formed() verdict {
 }
 
 func (f facts) inSync() verdict {
+	if f.blindly() {
+		return notSeen
+	}
 	if f.Meta == nil {
 		return no(v1alpha1.ReasonReplicasBehind, "No leader tells.")
 	}
@@ -284,6 +306,8 @@ func (f facts) inSync() verdict {
 func (f facts) upgrading() verdict {
 	r := f.rollout
 	switch {
+	case f.blindly() || r == nil && len(f.pods) > 0: // what pods are made of was not compared
+		return notSeen
 	case f.rollStopped() != nil:
 		return yes(v1alpha1.ReasonRollStopped, "%s", f.rollStopped().message)
 	case f.rolling():

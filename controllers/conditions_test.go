@@ -29,7 +29,7 @@ func seen(members int) *pass {
 	c.Spec.Replicas, c.Status.ClusterID = int32(members), "id"
 	p := &pass{Reconciler: &Reconciler{}, memory: &memory{}, c: c, pods: map[int]*corev1.Pod{}, secrets: map[string]*corev1.Secret{},
 		record: &scaling.Record{ClusterID: "id", Names: map[string]scaling.Name{}}, step: scaling.Step{Action: scaling.Done, Reason: "all is there"},
-		JetStream: steering.JetStream{Meta: &jsadmin.Meta{}}}
+		JetStream: steering.JetStream{Meta: &jsadmin.Meta{}}, ended: time.Now(), rollout: &rollout{known: true}}
 	stream := jsadmin.Stream{Account: "HISTORY", Name: "chat", Replicas: members, Settled: true}
 	for place := range members {
 		name := c.PodName(place) + "-0"
@@ -68,9 +68,11 @@ func TestConditions(t *testing.T) {
 			p.pods[0] = pod(corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}})
 			return nil
 		}, map[string]string{"Ready": "-PodsFailing", "Progressing": "+Forming", "Formed": "-Forming", "ReplicasInSync": "-ReplicasBehind"}},
-		{"no cert-manager", func(*pass) *obstacle { return &obstacle{v1alpha1.ReasonCertManagerMissing, "install it", true} },
+		{"no cert-manager", func(*pass) *obstacle {
+			return &obstacle{reason: v1alpha1.ReasonCertManagerMissing, message: "install it", stalled: true}
+		},
 			map[string]string{"Ready": "-CertManagerMissing", "Progressing": "-CertManagerMissing", "Stalled": "+CertManagerMissing", "CertificatesReady": "-CertManagerMissing"}},
-		{"certificate on its way", func(*pass) *obstacle { return &obstacle{v1alpha1.ReasonCertificatePending, "soon", false} },
+		{"certificate on its way", func(*pass) *obstacle { return &obstacle{reason: v1alpha1.ReasonCertificatePending, message: "soon"} },
 			map[string]string{"Ready": "-CertificatePending", "Progressing": "+CertificatePending", "CertificatesReady": "-CertificatePending"}},
 		{"grows", func(p *pass) *obstacle {
 			p.c.Spec.Replicas, p.step = 5, scaling.Step{Action: scaling.SendOrder, Reason: "place 3 joins"}
@@ -122,6 +124,41 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestConditionsOfTheUnseen: what a pass has not come to see is not told, and what is not done is not told to be.
+func TestConditionsOfTheUnseen(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(p *pass) *obstacle
+		want   map[string]string
+	}{
+		{"Kubernetes fails", func(*pass) *obstacle { return failure(errors.New("no answer")) },
+			map[string]string{"Ready": "-ReconcileError", "Progressing": "+ReconcileError", "Stalled": "?NotSeen"}},
+		{"Kubernetes fails before all is seen", func(p *pass) *obstacle {
+			*p = pass{Reconciler: p.Reconciler, memory: p.memory, c: p.c}
+			return failure(errors.New("no answer"))
+		},
+			map[string]string{"Ready": "-ReconcileError", "Progressing": "+ReconcileError", "Stalled": "?NotSeen", "Degraded": "?NotSeen", "Formed": "?NotSeen",
+				"CertificatesReady": "?NotSeen", "ReplicasInSync": "?NotSeen", "Upgrading": "?NotSeen"}},
+		{"paused while pods are replaced", func(p *pass) *obstacle {
+			roll(p, 0)
+			p.rollout, p.c.Spec.Pause, p.step = nil, true, scaling.Step{}
+			return nil
+		}, map[string]string{"Ready": "-Paused", "Progressing": "-Paused", "Stalled": "-Paused", "Upgrading": "?NotSeen"}},
+		{"paused while it grows", func(p *pass) *obstacle {
+			p.c.Spec.Replicas, p.c.Spec.Pause, p.step = 5, true, scaling.Step{}
+			return nil
+		},
+			map[string]string{"Ready": "-Paused", "Progressing": "-Paused", "Stalled": "-Paused"}},
+		{"an obstacle before pods are compared", func(p *pass) *obstacle { p.rollout = nil; return notOwned("Service", "demo") },
+			map[string]string{"Ready": "-NotOwned", "Progressing": "-NotOwned", "Stalled": "+NotOwned", "Upgrading": "?NotSeen"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := seen(3)
+			expectConditions(t, p, c.change(p), c.want)
+		})
+	}
+}
+
 // expectConditions expects those of a cluster that is well, but for some.
 func expectConditions(t *testing.T, p *pass, stopped *obstacle, but map[string]string) {
 	t.Helper()
@@ -130,7 +167,7 @@ func expectConditions(t *testing.T, p *pass, stopped *obstacle, but map[string]s
 	maps.Copy(want, but)
 	got := map[string]string{}
 	for _, c := range status(p.facts(stopped)).Conditions {
-		got[c.Type] = map[metav1.ConditionStatus]string{metav1.ConditionTrue: "+", metav1.ConditionFalse: "-"}[c.Status] + c.Reason
+		got[c.Type] = map[metav1.ConditionStatus]string{metav1.ConditionTrue: "+", metav1.ConditionFalse: "-", metav1.ConditionUnknown: "?"}[c.Status] + c.Reason
 		expectInTable(t, c)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

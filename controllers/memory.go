@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -23,6 +24,12 @@ type memory struct {
 	// refused is what was asked for in vain, by the UID of a claim or the name of a history class.
 	refused map[string]refused
 	quiet   steering.Quiet
+	// waiting is for what the replacement of a CA or of the password waits, by its name.
+	waiting map[string]waiting
+	// missing is since when places have been seen to have no pod that are to have one.
+	missing map[int]time.Time
+	// failing is since when every pass has ended with an error, zero when the last one did not.
+	failing time.Time
 	// control and admin are connections, made with the credentials that secret tells apart.
 	secret  string
 	control *steering.Control
@@ -32,6 +39,12 @@ type memory struct {
 	api  *bus.API
 	apis []string
 	dial steering.Dial
+}
+
+// waiting is what is waited for, and since when it has been that.
+type waiting struct {
+	what  string
+	since time.Time
 }
 
 // enter has connections made with credentials, new ones only when those are others than before.

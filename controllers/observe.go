@@ -64,6 +64,8 @@ type pass struct {
 	credentials *credentials
 	// volume is the size of volumes that nodes may fill.
 	volume resource.Quantity
+	// firstAdmin is the public key of the admin whose seed the Secret has, empty where the spec names admins.
+	firstAdmin string
 	// cas are the CA of routes and that of clients. Again is when there may be more to do for them, 0 for no time.
 	cas      []*authority
 	password routePassword
@@ -193,6 +195,7 @@ func (p *pass) place() {
 	if p.set != nil {
 		p.seen.Size = int(*p.set.Spec.Replicas)
 	}
+	p.memory.miss(p.seen, p.pods)
 	last := -1
 	for place := range p.pods {
 		last = max(last, place)

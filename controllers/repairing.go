@@ -52,10 +52,13 @@ func (f facts) atRisk() bool {
 	return false
 }
 
-// trouble is what is wrong with a pod, and what can't be seen of it.
+// trouble is what is wrong with a pod, and what can't be seen of it; or that one is not made.
 func (f facts) trouble() *verdict {
 	v := podTrouble(f.pods)
-	if v != nil && f.blind != "" {
+	if v == nil {
+		return f.unmade()
+	}
+	if f.blind != "" {
 		v.message += "; " + f.blind
 	}
 	return v

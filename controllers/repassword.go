@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/manifests"
@@ -41,7 +42,7 @@ func (p *pass) rotatePassword(ctx context.Context) error {
 			if p.consentNeeded() {
 				k.waits += "; pods are to be made otherwise first, see the condition Upgrading"
 			}
-			p.lookAgainIn(lookSoon)
+			p.waitFor(passwordName, string(do)+": "+k.waits, time.Now())
 			return nil
 		}
 	}

@@ -27,23 +27,30 @@ const (
 	latest   = 30 * time.Second
 	// idle is when the pass after one that found nothing to do is, unless it is told otherwise.
 	idle = time.Minute
+	// passing is for how long errors are not told: an API server that is just being restarted says nothing about a bus.
+	passing = 2 * time.Second
 )
 
 // report tells what the pass has seen and done, in the status and in the log, and says when the next one is. err is why the pass ended
 // early.
 func (p *pass) report(ctx context.Context, err error) (reconcile.Result, error) {
 	var stopped *obstacle
-	if err != nil && !errors.As(err, &stopped) {
-		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-			return reconcile.Result{RequeueAfter: soon}, nil // somebody else has written: it is looked at again
-		}
+	switch {
+	case err == nil, errors.As(err, &stopped):
+		p.failing = time.Time{}
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return reconcile.Result{RequeueAfter: soon}, nil // somebody else has written: it is looked at again
+	case ctx.Err() != nil, !p.failsLong(time.Now()):
 		return reconcile.Result{}, err
+	default:
+		stopped = failure(err)
+		stopped.steady(p.c.Status.Conditions)
 	}
 	p.tell(ctx)
 	before := p.c.DeepCopy()
 	p.c.Status = status(p.facts(stopped))
 	if equality.Semantic.DeepEqual(before.Status, p.c.Status) {
-		return reconcile.Result{RequeueAfter: p.pause(stopped)}, nil
+		return p.after(stopped)
 	}
 	// Against the version that was read: a cluster id that another operator has written down is not written over.
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -54,6 +61,22 @@ func (p *pass) report(ctx context.Context, err error) (reconcile.Result, error) 
 		return reconcile.Result{}, fmt.Errorf("report on %s: %w", p.c.Name, err)
 	}
 	p.tellScaling(before.Status.LastScaling)
+	return p.after(stopped)
+}
+
+// failsLong says whether passes have failed for so long that it is to be told.
+func (m *memory) failsLong(now time.Time) bool {
+	if m.failing.IsZero() {
+		m.failing = now
+	}
+	return now.Sub(m.failing) >= passing
+}
+
+// after says when the next pass is. One after a failure is when the queue has it, which counts them.
+func (p *pass) after(stopped *obstacle) (reconcile.Result, error) {
+	if stopped != nil && stopped.failed != nil {
+		return reconcile.Result{}, stopped.failed
+	}
 	return reconcile.Result{RequeueAfter: p.pause(stopped)}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -143,21 +142,37 @@ func (f facts) rollStopped() *verdict {
 		return nil
 	}
 	limit := f.c.Spec.UpdateStrategy.NodeTimeout.Duration
-	for _, place := range slices.Sorted(maps.Keys(f.pods)) {
+	for place := range max(f.seen.Size, len(f.nodes)) {
 		pod := f.pods[place]
-		if slices.Contains(r.behind, place) || podReady(pod) || f.now.Sub(pod.CreationTimestamp.Time) < limit {
+		since, missing := f.missing[place]
+		if pod != nil {
+			since = unreadySince(pod)
+		} else if !missing {
 			continue
 		}
-		why := "its node is not in sync"
-		if trouble := podTrouble(map[int]*corev1.Pod{place: pod}); trouble != nil {
-			why = trouble.message
-		} else if n := f.nodes[place]; n == nil {
-			why = "its node does not answer"
-		} else if n.Reason != "" {
-			why = n.Reason
+		if slices.Contains(r.behind, place) || podReady(pod) || f.now.Sub(since) < limit {
+			continue
 		}
-		v := no(v1alpha1.ReasonRollStopped, "The pod %s was changed and did not come back within %v: %s", pod.Name, limit, why)
+		v := no(v1alpha1.ReasonRollStopped, "The pod %s was changed and did not come back within %v: %s", f.c.PodName(place), limit, f.whyNot(place))
 		return &v
 	}
 	return nil
+}
+
+// whyNot is what is known of why a place does not serve.
+func (f facts) whyNot(place int) string {
+	pod := f.pods[place]
+	if pod == nil {
+		return f.notMade(place).message
+	}
+	if trouble := podTrouble(map[int]*corev1.Pod{place: pod}); trouble != nil {
+		return trouble.message
+	}
+	switch n := f.nodes[place]; {
+	case n == nil:
+		return "its node does not answer"
+	case n.Reason != "":
+		return n.Reason
+	}
+	return "its node is not in sync"
 }

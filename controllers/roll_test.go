@@ -121,6 +121,20 @@ func TestRollConditions(t *testing.T) {
 			p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
 			p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
 		}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
+		{"a changed pod is long there, and has just stopped to serve", func(p *pass) {
+			roll(p, 0, 1)
+			p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
+			p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
+			p.pods[2].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.Now()}}
+		}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
+		{"a changed pod is not made", func(p *pass) {
+			roll(p, 0, 1)
+			unmake(p, 2, time.Minute)
+		}, map[string]string{"Ready": "-PodsMissing", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
+		{"a changed pod is not made for long", func(p *pass) {
+			roll(p, 0, 1)
+			unmake(p, 2, time.Hour)
+		}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
 		{"somebody else deletes pods", func(p *pass) {
 			roll(p, 0, 1)
 			p.c.Spec.UpdateStrategy.Type = v1alpha1.UpdateManual
@@ -136,6 +150,50 @@ func TestRollConditions(t *testing.T) {
 			c.change(p)
 			expectConditions(t, p, nil, c.want)
 		})
+	}
+}
+
+// unmake has a pass see no pod at a place for some time already.
+func unmake(p *pass, place int, ago time.Duration) {
+	delete(p.pods, place)
+	p.seen.Size, p.seen.Now, p.nodes[place] = len(p.nodes), time.Now(), nil
+	p.missing = map[int]time.Time{place: p.seen.Now.Add(-ago)}
+	p.step = scaling.Step{Action: scaling.Wait, Reason: "the pod is not there"}
+}
+
+// TestMissingPod: a place that has no pod for a while is told, with where it is told why; after long nothing goes on without a person. Who has
+// just been deleted is made anew.
+func TestMissingPod(t *testing.T) {
+	now := time.Now()
+	for ago, want := range map[time.Duration]map[string]string{
+		making - 1:       {"Ready": "-MemberNotReady", "Progressing": "+Repairing", "Degraded": "+MemberNotReady"},
+		making:           {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+MemberNotReady"},
+		scaling.Patience: {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+MemberNotReady", "Stalled": "+PodsMissing"},
+	} {
+		p := seen(3)
+		unmake(p, 1, ago)
+		p.step.Person = ago == scaling.Patience // as waiting has made it
+		if p.step.Person {
+			p.set, p.seen.Quiet = newSet("3"), ago
+		}
+		expectConditions(t, p, nil, want)
+	}
+	p := seen(3)
+	delete(p.pods, 1)
+	see := func(at time.Time, size int) time.Time {
+		p.seen.Now, p.seen.Size = at, size
+		p.miss(p.seen, p.pods)
+		return p.missing[1]
+	}
+	if see(now, 1) != (time.Time{}) || see(now, 3) != now || see(now.Add(time.Hour), 3) != now || len(p.missing) != 1 {
+		t.Errorf("missing: %v", p.missing)
+	}
+	if p.seen.Now = now.Add(time.Hour); !strings.Contains(p.unmade().message, "kubectl -n talk describe statefulset demo") {
+		t.Errorf("it says %q", p.unmade().message)
+	}
+	p.pods[1] = pod(corev1.PodStatus{})
+	if see(now.Add(time.Hour), 3) != (time.Time{}) {
+		t.Errorf("it is there: %v", p.missing)
 	}
 }
 
@@ -209,11 +267,20 @@ func TestNote(t *testing.T) {
 			t.Errorf("%s: with the same generation it is no person's change", name)
 		}
 	}
+}
+
+// TestNoteOfPass: what a person changes later than the spec, or beside it, is that person's too, as far as a note tells.
+func TestNoteOfPass(t *testing.T) {
+	before := &v1alpha1.UnibusCluster{}
 	p := &pass{c: before, volume: resource.MustParse("1Gi")}
 	small := p.note()
 	p.volume = resource.MustParse("2Gi")
 	if !changedByUser(small, p.note()) || changedByUser(note(before), p.note()) || changedByUser(small, small) {
 		t.Error("volumes grow because a person wishes it, however late; an older operator's note has no size")
+	}
+	first := p.note()
+	if p.firstAdmin = "UA"; !changedByUser(first, p.note()) || changedByUser(first[:strings.LastIndex(first, "/")], p.note()) {
+		t.Error("another seed in the Secret of the first admin is a person's; an older operator's note has no admin")
 	}
 	if changedByUser("", note(before)) {
 		t.Error("without a note nobody is known to have changed anything")

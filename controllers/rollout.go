@@ -82,13 +82,13 @@ func changedByUser(before, now string) bool {
 	if len(b) == 4 { // of an operator that could not replace keys
 		b = append(b, "1")
 	}
-	return len(b) >= 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2] || len(b) > 4 && (b[3] != n[3] || b[4] != n[4]))
+	return len(b) >= 3 && (b[0] != n[0] && b[1] != n[1] || b[2] != n[2] || len(b) > 4 && (b[3] != n[3] || b[4] != n[4]) || len(b) > 5 && b[5] != n[5])
 }
 
-// note is that of this pass, with the size of volumes and the keys that are obeyed behind it: they grow and change when a person wishes it, and
-// later than that.
+// note is that of this pass, with the size of volumes, the keys that are obeyed and the first admin behind it: they grow and change when a person
+// wishes it, and later than that, or in a Secret.
 func (p *pass) note() string {
-	return note(p.c) + "/" + p.volume.String() + "/" + p.keys.configured()
+	return note(p.c) + "/" + p.volume.String() + "/" + p.keys.configured() + "/" + digest(p.firstAdmin)
 }
 
 // noted is the size of volumes in a note, 0 when it has none.

@@ -39,7 +39,7 @@ const (
 	phaseDroppingOld = "DroppingOld"
 )
 
-// lookSoon is when nodes are looked at again that have yet to read what they mount: kubelet takes up to a minute or so to bring it.
+// lookSoon is when nodes are looked at again at first that have yet to read what they mount: kubelet takes up to a minute or so to bring it.
 const lookSoon = 2 * time.Second
 
 // authority is a CA, with the Secrets of what it issues. It is rotated by itself.
@@ -170,7 +170,7 @@ func (p *pass) shut(ctx context.Context, a *authority, do change, wait gate, now
 	}
 	if wait.trusted || wait.presented {
 		if who := p.unseen(ctx, a, wait, now); who != "" {
-			p.lookAgainIn(lookSoon)
+			p.waitFor(a.name, string(do)+": "+who, now)
 			return who
 		}
 	}
@@ -182,6 +182,17 @@ func (p *pass) shut(ctx context.Context, a *authority, do change, wait gate, now
 	}
 	p.lookAgainIn(wait.after.Sub(now))
 	return fmt.Sprintf("clients are told both until %s", wait.after.UTC().Format("2006-01-02 15:04:05Z"))
+}
+
+// waitFor has the next pass be the later, the longer what is waited for has been the same.
+func (p *pass) waitFor(name, what string, now time.Time) {
+	if p.waiting == nil {
+		p.waiting = map[string]waiting{}
+	}
+	if p.waiting[name].what != what {
+		p.waiting[name] = waiting{what, now}
+	}
+	p.lookAgainIn(min(max(lookSoon, now.Sub(p.waiting[name].since)/4), latest))
 }
 
 // lookAgainIn has the next pass be no later than this.

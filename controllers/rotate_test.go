@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,22 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/steering"
 )
+
+// TestWaitFor: what has long been waited for is looked at seldom, and often again once something moves.
+func TestWaitFor(t *testing.T) {
+	m, now := new(memory), time.Now()
+	for _, c := range []struct {
+		what  string
+		after time.Duration
+		want  time.Duration
+	}{{"demo-0", 0, lookSoon}, {"demo-0", 4 * time.Second, lookSoon}, {"demo-0", time.Minute, 15 * time.Second}, {"demo-0", time.Hour, latest},
+		{"demo-1", time.Hour, lookSoon}, {"demo-1", 2 * time.Hour, latest}} {
+		p := &pass{memory: m}
+		if p.waitFor("route-ca", c.what, now.Add(c.after)); p.again != c.want {
+			t.Errorf("%s after %v: %v, want %v", c.what, c.after, p.again, c.want)
+		}
+	}
+}
 
 // TestRotateCAs: the CA of routes and then that of clients are replaced under a writer. No process is restarted and no write fails; certificates are
 // not switched before the last node has read whom to trust; and in the end nobody takes what is of the old ones.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -74,7 +75,8 @@ func (r *Reconciler) SetupWithManager(m manager.Manager) error {
 	b := builder.ControllerManagedBy(m).
 		Named("unibuscluster").
 		For(&v1alpha1.UnibusCluster{}, builder.OnlyMetadata, builder.WithPredicates(changed)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers})
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](soon, latest)})
 	for _, o := range []client.Object{&corev1.ConfigMap{}, &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}} {
 		b.WatchesMetadata(o, handler.EnqueueRequestsFromMapFunc(clusterOf))

@@ -19,6 +19,7 @@ const (
 	ReasonRotating           = "Rotating"
 	ReasonGrowingVolumes     = "GrowingVolumes"
 	ReasonPodsPending        = "PodsPending"
+	ReasonPodsMissing        = "PodsMissing"
 	ReasonPodsFailing        = "PodsFailing"
 	ReasonMemberNotReady     = "MemberNotReady"
 	ReasonNoLeader           = "NoLeader"
@@ -40,6 +41,8 @@ const (
 	ReasonSecretLost         = "SecretLost"
 	ReasonNotOwned           = "NotOwned"
 	ReasonApplyRefused       = "ApplyRefused"
+	ReasonReconcileError     = "ReconcileError"
+	ReasonNotSeen            = "NotSeen"
 	ReasonInvalidSpec        = "InvalidSpec"
 	ReasonHistoryDoesNotFit  = "HistoryDoesNotFit"
 	ReasonVolumesCannotGrow  = "VolumesCannotGrow"
@@ -102,6 +105,8 @@ var reasons = []Reason{
 
 	{ReasonPodsPending, []string{ready, progressing, degraded}, "A pod can't be placed, or its volume can't be had.",
 		"Look at the events of the pod and of its PersistentVolumeClaim; give machines, a StorageClass, or relax spec.scheduling."},
+	{ReasonPodsMissing, []string{ready, stalled}, "The StatefulSet's controller has not been able to make a pod for half a minute.",
+		"Its events say what refuses the pod: kubectl describe statefulset, as the message has it. Mend that: a quota, a policy or webhook, a PriorityClass that does not exist."},
 	{ReasonPodsFailing, []string{ready, progressing, degraded}, "A pod does not start, or ends again and again.",
 		"Read the log of the pod and the message: an image that can't be pulled is corrected in spec.image, a refusal of the node says its remedy."},
 	{ReasonMemberNotReady, []string{ready, degraded, inSync}, "A member does not answer or is not in sync. It is waited for: silence is not death.",
@@ -144,6 +149,10 @@ var reasons = []Reason{
 		"Delete or rename the object that the message names, or name the UnibusCluster otherwise."},
 	{ReasonApplyRefused, []string{ready, progressing, stalled}, "Kubernetes refuses an object: a quota, a policy, missing rights.",
 		"The message has the refusal; mend what it names."},
+	{ReasonReconcileError, []string{ready, progressing}, "The operator could not do its work: the API server, or a webhook that it asks, does not answer, or answers with an error.",
+		"Nothing when it is soon over: the operator tries again, every 30 seconds at the latest. If it stays, mend what the message names, such as a webhook that does not run."},
+	{ReasonNotSeen, []string{degraded, stalled, formed, certs, inSync, upgrading}, "The operator has not come to look at it yet. What was told once stays until it is looked at again.",
+		"Nothing; the condition Ready says what stands in the way."},
 	{ReasonInvalidSpec, []string{ready, progressing, stalled}, "The spec asks for what can't be, beyond what is refused when it is written.",
 		"Correct the field that the message names. What runs is left as it is."},
 	{ReasonHistoryDoesNotFit, []string{ready, stalled}, "A history class has no space in the nodes' stores beside the others.",
