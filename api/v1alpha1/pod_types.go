@@ -83,6 +83,7 @@ type PodMetadata struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('unibus.dev/'))",message="annotations that begin with unibus.dev/ are the operator's own"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('container.apparmor.security.') && !k.startsWith('container.seccomp.security.') && !k.startsWith('seccomp.security.'))",message="profiles of AppArmor and seccomp are the runtime's defaults, and no annotation weakens them",reason=FieldValueForbidden
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
