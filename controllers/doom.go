@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/scaling"
 )
 
@@ -70,10 +69,10 @@ func (p *pass) doom() *scaling.Step {
 }
 
 // discard replaces, in place of waiting, the volume of a place that is to be filled anew: doomed, of no name any more, and silent. Of what
-// answers there scaling decides, and it is kept all the same, unless volumes are to be deleted anyway. A pod that was never placed lets its
-// claim go, and is not given another one.
+// answers there scaling decides, and it is kept all the same: what may have been lost with its node is no volume that nobody needs, whatever is to
+// become of those that scaling leaves over. A pod that was never placed lets its claim go, and is not given another one.
 func (p *pass) discard(step scaling.Step) scaling.Step {
-	if step.Action == scaling.DeleteVolume && step.Place < int(p.c.Spec.Replicas) && p.c.Spec.Storage.WhenScaled != v1alpha1.VolumeDelete {
+	if step.Action == scaling.DeleteVolume && step.Place < int(p.c.Spec.Replicas) {
 		step.Action = replaceDisk
 		return step
 	}

@@ -243,6 +243,15 @@ func TestReplaceDisk(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	for _, policy := range []v1alpha1.VolumePolicy{v1alpha1.VolumeRetain, v1alpha1.VolumeDelete} { // one that comes back, and waits as others do
+		for place, want := range map[int]scaling.Action{2: replaceDisk, 3: scaling.DeleteVolume} {
+			p = lacking()
+			p.c.Spec.Storage.WhenScaled = policy
+			if got := p.discard(scaling.Step{Action: scaling.DeleteVolume, Place: place, Volume: "v"}); got.Action != want || got.Volume != "v" {
+				t.Errorf("place %d of 3, when scaled %s: %+v, want %s", place, policy, got, want)
+			}
+		}
+	}
 	p = lacking()
 	if delete(p.claims, 2); p.discard(waits).Action != replaceDisk {
 		t.Error("a pod without a claim is left to wait")
