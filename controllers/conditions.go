@@ -94,6 +94,8 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
 		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
+	case f.expired() != nil:
+		return *f.expired()
 	case f.rollStopped() != nil:
 		return *f.rollStopped()
 	case trouble != nil && !f.founded():
@@ -179,6 +181,8 @@ func (f facts) degraded(s *v1alpha1.UnibusClusterStatus) verdict {
 	switch {
 	case f.blindly():
 		return notSeen
+	case f.expired() != nil:
+		return yes(v1alpha1.ReasonCertificateExpired, "%s", f.expired().message)
 	case !f.founded():
 		return no(v1alpha1.ReasonStable, "The cluster has no members yet.")
 	case f.Meta == nil:

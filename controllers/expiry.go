@@ -77,11 +77,11 @@ func (f facts) certificatesReady() verdict {
 	if f.blindly() {
 		return notSeen
 	}
+	if f.expired() != nil {
+		return *f.expired()
+	}
 	leaves := 0
 	for _, c := range f.certificates() {
-		if f.now.After(c.NotAfter.Time) {
-			return no(v1alpha1.ReasonCertificateExpired, "The time of the %s certificate ended at %s.%s", c.Name, c.NotAfter.UTC().Format("2006-01-02 15:04:05Z"), f.because())
-		}
 		if !strings.HasSuffix(c.Name, "-ca") {
 			leaves++
 		}
@@ -100,6 +100,28 @@ func (f facts) certificatesReady() verdict {
 		return no(v1alpha1.ReasonAddressPending, "%s", f.addressPending())
 	}
 	return yes(v1alpha1.ReasonCertificatesValid, "All certificates are issued, valid and in use.")
+}
+
+// expired says which certificate in use has ended, and what to do; nil when none has. Clients can't enter by one of theirs, nor can nodes connect
+// anew by one of routes, however well all is that goes on from before.
+func (f facts) expired() *verdict {
+	for _, c := range f.certificates() {
+		if !f.now.After(c.NotAfter.Time) {
+			continue
+		}
+		certificate, harm := f.c.OperatorCertificateName(), "the operator can't ask nodes"
+		if i := slices.IndexFunc(f.cas, func(a *authority) bool { return strings.HasPrefix(a.name, strings.TrimSuffix(c.Name, "-ca")+"-") }); i >= 0 {
+			a := f.cas[i]
+			certificate, harm = a.certificate, []string{"nodes can't connect to each other anew", "clients can't enter"}[i]
+			if a.name == c.Name && a.ref == nil {
+				certificate = a.generation(a.generations.Issuing())
+			}
+		}
+		v := no(v1alpha1.ReasonCertificateExpired, "The time of the %s certificate ended at %s: %s. See why cert-manager does not renew the Certificate %s, and whether clocks are right.%s",
+			c.Name, c.NotAfter.UTC().Format("2006-01-02 15:04:05Z"), harm, certificate, f.because())
+		return &v
+	}
+	return nil
 }
 
 // because says what keeps certificates from being replaced.

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,23 @@ func TestRenewalIsTold(t *testing.T) {
 		leafs, ca := told(c.change)
 		if diff := cmp.Diff(c.want, times{leafs, ca}); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+// TestExpired: a bus that clients can't enter is not ready, however well its nodes are, and it is said what to do.
+func TestExpired(t *testing.T) {
+	now := time.Now()
+	ca := newIssuer(t, "ca", now)
+	good, ended := ca.issue(t, now.Add(-time.Hour), now.Add(day)), ca.issue(t, now.Add(-2*day), now.Add(-day))
+	for i, name := range []string{"demo-route-issued", "demo-client-issued"} {
+		p := withCertificates(t, good, good, good, good)
+		p.cas[i].used = ended
+		expectConditions(t, p, nil, map[string]string{"Ready": "-CertificateExpired", "Degraded": "+CertificateExpired", "CertificatesReady": "-CertificateExpired"})
+		for _, c := range status(p.facts(nil)).Conditions {
+			if c.Reason == v1alpha1.ReasonCertificateExpired && !strings.Contains(c.Message, "renew the Certificate "+name+",") {
+				t.Errorf("%s says %q, which does not name %s", c.Type, c.Message, name)
+			}
 		}
 	}
 }

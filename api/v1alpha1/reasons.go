@@ -136,7 +136,7 @@ var reasons = []Reason{
 		"Nothing for a minute; then look at the Certificate that the message names with: cmctl status certificate, or kubectl describe."},
 	{ReasonCertificateFailed, []string{ready, progressing, certs, stalled}, "cert-manager says that a certificate can't be issued, or the issuer does not exist.",
 		"Correct spec.tls, or make the issuer that the message names."},
-	{ReasonCertificateExpired, []string{ready, certs, degraded}, "The time of a certificate in use has ended or is about to.",
+	{ReasonCertificateExpired, []string{ready, certs, degraded}, "The time of a certificate in use has ended: clients can't enter, or nodes can't connect anew.",
 		"See why cert-manager does not renew the Certificate that the message names, and whether clocks are right."},
 	{ReasonIssuerWithoutCA, []string{ready, progressing, certs, stalled}, "An issuer gives no CA (ca.crt), so that nobody could know whom it certifies.",
 		"Name an issuer that has a CA, or none, in spec.tls.route or spec.tls.client; the message names the Certificate."},
