@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -49,7 +48,7 @@ func (f facts) conditions(s *v1alpha1.UnibusClusterStatus) {
 		switch {
 		case c.v == notSeen && meta.FindStatusCondition(s.Conditions, c.kind) != nil:
 			continue
-		case c.v == notSeen:
+		case c.v == notSeen, c.kind == v1alpha1.ConditionFormed && c.v.reason == v1alpha1.ReasonRecordLost: // it may have been
 			status = metav1.ConditionUnknown
 		case c.v.ok:
 			status = metav1.ConditionTrue
@@ -94,6 +93,8 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 		return no(f.stopped.reason, "%s", f.stopped.message)
 	case f.next.Person:
 		return no(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
+	case f.recordLost() != nil:
+		return *f.recordLost()
 	case f.expired() != nil:
 		return *f.expired()
 	case f.rollStopped() != nil:
@@ -163,6 +164,8 @@ func (f facts) progressing() verdict {
 		return yes(v1alpha1.ReasonRotating, "%s", f.replacing())
 	case f.atRest():
 		return no(v1alpha1.ReasonStable, "%s", f.next.Reason)
+	case f.recordLost() != nil:
+		return *f.recordLost()
 	case !f.founded():
 		return yes(v1alpha1.ReasonForming, "%s", f.doing("the first node is being started"))
 	case f.rolling() || f.rollPending() && settled(f.record):
@@ -178,11 +181,20 @@ func (f facts) progressing() verdict {
 }
 
 func (f facts) degraded(s *v1alpha1.UnibusClusterStatus) verdict {
+	trouble := f.trouble()
 	switch {
 	case f.blindly():
 		return notSeen
+	case f.recordLost() != nil:
+		return yes(v1alpha1.ReasonRecordLost, "%s", f.recordLost().message)
+	case f.stopped != nil && f.stopped.reason == v1alpha1.ReasonSecretLost:
+		return yes(v1alpha1.ReasonSecretLost, "%s", f.stopped.message)
+	case f.next.Person:
+		return yes(f.personReason(), "%s; what to do: %s", f.next.Reason, f.remedy(f.next))
 	case f.expired() != nil:
 		return yes(v1alpha1.ReasonCertificateExpired, "%s", f.expired().message)
+	case trouble != nil:
+		return yes(trouble.reason, "%s", trouble.message)
 	case !f.founded():
 		return no(v1alpha1.ReasonStable, "The cluster has no members yet.")
 	case f.Meta == nil:
@@ -223,56 +235,12 @@ func (f facts) stalled() verdict {
 	return no(v1alpha1.ReasonStable, "Nothing is to be decided.")
 }
 
-// personReason is why a person is needed, as far as it can be told from what was seen.
-func (f facts) personReason() string {
-	switch {
-	case f.damaged != nil || f.record == nil && (f.c.Status.ClusterID != "" || f.named()):
-		return v1alpha1.ReasonRecordLost
-	case f.record != nil && f.foreign():
-		return v1alpha1.ReasonForeignNode
-	case f.record != nil && !f.founded() && f.founding():
-		return v1alpha1.ReasonFounderDiskLost
-	case f.record != nil && f.Meta == nil && f.allLost():
-		return v1alpha1.ReasonAllDisksLost
-	case f.record != nil && f.Meta == nil:
-		return v1alpha1.ReasonQuorumLost
-	case f.record == nil:
-		return v1alpha1.ReasonForeignDisk
-	case f.atRisk():
-		return v1alpha1.ReasonDataAtRisk
-	}
-	return v1alpha1.ReasonRemovalInDoubt
-}
-
-// named says whether a node has a name, and so the disk of a cluster, of which the record may just be missing.
-func (f facts) named() bool {
-	return slices.ContainsFunc(f.nodes, func(n *v1.NodeStatus) bool { return n != nil && n.ServerName != "" })
-}
-
-// founding says whether no node has come further than to be told to found, so that there is nothing to lose. A cluster that was made anew beside its
-// record has no id in its status either.
-func (f facts) founding() bool {
-	for _, n := range f.record.Names {
-		if n.Kind != scaling.Found || n.Phase != scaling.Ordered && n.Phase != scaling.Void {
-			return false
-		}
-	}
-	return true
-}
-
-// foreign says whether a node of another cluster answers.
-func (f facts) foreign() bool {
-	for _, n := range f.nodes {
-		if n != nil && n.ServerName != "" && n.ClusterID != f.record.ClusterID {
-			return true
-		}
-	}
-	return false
-}
-
 func (f facts) formed() verdict {
 	if f.blindly() {
 		return notSeen
+	}
+	if f.recordLost() != nil {
+		return *f.recordLost()
 	}
 	if f.founded() {
 		return yes(v1alpha1.ReasonFormed, "The cluster was founded with id %s.", f.c.Status.ClusterID)
@@ -285,7 +253,7 @@ func (f facts) inSync() verdict {
 		return notSeen
 	}
 	if f.Meta == nil {
-		return no(v1alpha1.ReasonReplicasBehind, "No leader tells.")
+		return no(v1alpha1.ReasonNoLeader, "No leader tells.")
 	}
 	missing, behind := "", ""
 	for _, s := range f.Streams {

@@ -276,47 +276,37 @@ func TestReplaceDisk(t *testing.T) {
 	}
 }
 
-// TestLostConditions: what is lost, and whether it is replaced, is told.
-func TestLostConditions(t *testing.T) {
-	person := scaling.Step{Action: scaling.Wait, Person: true, Reason: "it is lost", Remedy: "bring it back"}
-	for _, c := range []struct {
-		name   string
-		change func(p *pass) *obstacle
-		want   map[string]string
-	}{
-		{"all disks lost", func(p *pass) *obstacle {
-			for _, n := range p.nodes {
-				n.ServerName, n.ClusterID, n.Phase = "", "", v1.NodeWaiting
-			}
-			p.Meta, p.NoLeader, p.step = nil, errors.New("nobody"), person
-			return nil
-		}, map[string]string{"Ready": "-AllDisksLost", "Progressing": "+Repairing", "Degraded": "+NoLeader", "Stalled": "+AllDisksLost", "ReplicasInSync": "-ReplicasBehind"}},
-		{"a stream lost with a disk", func(p *pass) *obstacle {
-			p.record.Names["demo-1-0"], p.step = scaling.Name{Phase: scaling.Removing, Place: 1}, person
-			p.Streams[0].Members = p.Streams[0].Members[1:2]
-			return nil
-		}, map[string]string{"Ready": "-DataAtRisk", "Progressing": "+Repairing", "Degraded": "+Repairing", "Stalled": "+DataAtRisk", "ReplicasInSync": "-ReplicasMissing"}},
-		{"a disk is replaced", func(p *pass) *obstacle {
-			p.record.Names["demo-1-0"] = scaling.Name{Phase: scaling.Removed, Place: 1}
-			p.step = scaling.Step{Action: replaceDisk, Reason: "it was lost"}
-			return nil
-		}, map[string]string{"Ready": "-Repairing", "Progressing": "+Repairing", "Degraded": "+Repairing"}},
-		{"a disk that can't be kept", func(p *pass) *obstacle {
-			p.unkept = "it goes"
-			return nil
-		}, map[string]string{"Stalled": "+DiskAtRisk"}},
-		{"a word that names nobody", func(p *pass) *obstacle {
-			p.c.Annotations = map[string]string{v1alpha1.AnnotationLost: "demo-1"}
-			return nil
-		}, map[string]string{"Stalled": "+InvalidSpec"}},
-		{"a word that names who serves", func(p *pass) *obstacle {
-			p.c.Annotations = map[string]string{v1alpha1.AnnotationLost: "demo-1-0"}
-			return nil
-		}, map[string]string{"Stalled": "+InvalidSpec"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := seen(3)
-			expectConditions(t, p, c.change(p), c.want)
-		})
-	}
+var lostStates = []state{
+	{"all disks lost", func(p *pass) *obstacle {
+		for _, n := range p.nodes {
+			n.ServerName, n.ClusterID, n.Phase = "", "", v1.NodeWaiting
+		}
+		p.Meta, p.NoLeader, p.step = nil, errors.New("nobody"), person
+		return nil
+	}, map[string]string{"Ready": "-AllDisksLost", "Progressing": "+Repairing", "Degraded": "+AllDisksLost", "Stalled": "+AllDisksLost", "ReplicasInSync": "-NoLeader"}},
+	{"a stream lost with a disk", func(p *pass) *obstacle {
+		p.record.Names["demo-1-0"], p.step = scaling.Name{Phase: scaling.Removing, Place: 1}, person
+		p.Streams[0].Members = p.Streams[0].Members[1:2]
+		return nil
+	}, map[string]string{"Ready": "-DataAtRisk", "Progressing": "+Repairing", "Degraded": "+DataAtRisk", "Stalled": "+DataAtRisk", "ReplicasInSync": "-ReplicasMissing"}},
+	{"a disk is replaced", func(p *pass) *obstacle {
+		p.record.Names["demo-1-0"] = scaling.Name{Phase: scaling.Removed, Place: 1}
+		p.step = scaling.Step{Action: replaceDisk, Reason: "it was lost"}
+		return nil
+	}, map[string]string{"Ready": "-Repairing", "Progressing": "+Repairing", "Degraded": "+Repairing"}},
+	{"a disk that can't be kept", func(p *pass) *obstacle {
+		p.unkept = "it goes"
+		return nil
+	}, map[string]string{"Stalled": "+DiskAtRisk"}},
+	{"a word that names nobody", func(p *pass) *obstacle {
+		p.c.Annotations = map[string]string{v1alpha1.AnnotationLost: "demo-1"}
+		return nil
+	}, map[string]string{"Stalled": "+InvalidSpec"}},
+	{"a word that names who serves", func(p *pass) *obstacle {
+		p.c.Annotations = map[string]string{v1alpha1.AnnotationLost: "demo-1-0"}
+		return nil
+	}, map[string]string{"Stalled": "+InvalidSpec"}},
 }
+
+// TestLostConditions: what is lost, and whether it is replaced, is told.
+func TestLostConditions(t *testing.T) { expectStates(t, lostStates) }

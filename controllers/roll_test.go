@@ -100,58 +100,56 @@ func TestRoll(t *testing.T) {
 	}
 }
 
-// TestRollConditions: where a roll is, and why it is not further, is told.
-func TestRollConditions(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		change func(p *pass)
-		want   map[string]string
-	}{
-		{"other pods wished", func(p *pass) {
-			p.rollout, p.step = &rollout{pending: true}, scaling.Step{Action: applyTemplate, Reason: "pods are to be made otherwise"}
-		}, map[string]string{"Ready": "-RollPending", "Progressing": "+Rolling", "Upgrading": "+RollPending"}},
-		{"pods are replaced", func(p *pass) {
-			roll(p, 0, 1)
-			p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
-			p.seen.Quiet = scaling.Patience
-			p.pods[2].CreationTimestamp.Time = time.Now()
-		}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
-		{"a changed pod does not come back", func(p *pass) {
-			roll(p, 0, 1)
-			p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
-			p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
-		}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
-		{"a changed pod is long there, and has just stopped to serve", func(p *pass) {
-			roll(p, 0, 1)
-			p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
-			p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
-			p.pods[2].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.Now()}}
-		}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
-		{"a changed pod is not made", func(p *pass) {
-			roll(p, 0, 1)
-			unmake(p, 2, time.Minute)
-		}, map[string]string{"Ready": "-PodsMissing", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
-		{"a changed pod is not made for long", func(p *pass) {
-			roll(p, 0, 1)
-			unmake(p, 2, time.Hour)
-		}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
-		{"somebody else deletes pods", func(p *pass) {
-			roll(p, 0, 1)
-			p.c.Spec.UpdateStrategy.Type = v1alpha1.UpdateManual
-		}, map[string]string{"Upgrading": "+ManualRoll"}},
-		{"a newer operator", func(p *pass) {
-			roll(p)
-			p.rollout.pending, p.rollout.own, p.rollout.template = true, true, new(corev1.PodTemplateSpec)
-			p.rollout.running, p.set.Annotations[annotationRolled] = false, "b"
-		}, map[string]string{"Upgrading": "+ConsentNeeded"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := seen(3)
-			c.change(p)
-			expectConditions(t, p, nil, c.want)
-		})
-	}
+var rollStates = []state{
+	{"other pods wished", func(p *pass) *obstacle {
+		p.rollout, p.step = &rollout{pending: true}, scaling.Step{Action: applyTemplate, Reason: "pods are to be made otherwise"}
+		return nil
+	}, map[string]string{"Ready": "-RollPending", "Progressing": "+Rolling", "Upgrading": "+RollPending"}},
+	{"pods are replaced", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
+		p.seen.Quiet = scaling.Patience
+		p.pods[2].CreationTimestamp.Time = time.Now()
+		return nil
+	}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
+	{"a changed pod does not come back", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
+		p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
+		return nil
+	}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
+	{"a changed pod is long there, and has just stopped to serve", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		p.pods[2].Status.Conditions, p.step = nil, scaling.Step{Action: scaling.Wait, Reason: "demo-2 is not ready yet"}
+		p.pods[2].CreationTimestamp.Time = time.Now().Add(-time.Hour)
+		p.pods[2].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.Now()}}
+		return nil
+	}, map[string]string{"Ready": "-Rolling", "Progressing": "+Rolling", "Degraded": "+MemberNotReady", "Upgrading": "+Rolling"}},
+	{"a changed pod is not made", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		unmake(p, 2, time.Minute)
+		return nil
+	}, map[string]string{"Ready": "-PodsMissing", "Progressing": "+Rolling", "Degraded": "+PodsMissing", "Upgrading": "+Rolling"}},
+	{"a changed pod is not made for long", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		unmake(p, 2, time.Hour)
+		return nil
+	}, map[string]string{"Ready": "-RollStopped", "Progressing": "+Rolling", "Degraded": "+PodsMissing", "Stalled": "+RollStopped", "Upgrading": "+RollStopped"}},
+	{"somebody else deletes pods", func(p *pass) *obstacle {
+		roll(p, 0, 1)
+		p.c.Spec.UpdateStrategy.Type = v1alpha1.UpdateManual
+		return nil
+	}, map[string]string{"Upgrading": "+ManualRoll"}},
+	{"a newer operator", func(p *pass) *obstacle {
+		roll(p)
+		p.rollout.pending, p.rollout.own, p.rollout.template = true, true, new(corev1.PodTemplateSpec)
+		p.rollout.running, p.set.Annotations[annotationRolled] = false, "b"
+		return nil
+	}, map[string]string{"Upgrading": "+ConsentNeeded"}},
 }
+
+// TestRollConditions: where a roll is, and why it is not further, is told.
+func TestRollConditions(t *testing.T) { expectStates(t, rollStates) }
 
 // unmake has a pass see no pod at a place for some time already.
 func unmake(p *pass, place int, ago time.Duration) {
@@ -167,8 +165,8 @@ func TestMissingPod(t *testing.T) {
 	now := time.Now()
 	for ago, want := range map[time.Duration]map[string]string{
 		making - 1:       {"Ready": "-MemberNotReady", "Progressing": "+Repairing", "Degraded": "+MemberNotReady"},
-		making:           {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+MemberNotReady"},
-		scaling.Patience: {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+MemberNotReady", "Stalled": "+PodsMissing"},
+		making:           {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+PodsMissing"},
+		scaling.Patience: {"Ready": "-PodsMissing", "Progressing": "+Repairing", "Degraded": "+PodsMissing", "Stalled": "+PodsMissing"},
 	} {
 		p := seen(3)
 		unmake(p, 1, ago)

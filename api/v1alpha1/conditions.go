@@ -8,7 +8,7 @@ const (
 	ConditionReady = "Ready"
 	// ConditionProgressing is True while the operator changes something, or waits for something that it has changed.
 	ConditionProgressing = "Progressing"
-	// ConditionDegraded is True when something is lost or broken that the bus serves without.
+	// ConditionDegraded is True when something is lost or broken, whether the bus serves without it or not.
 	ConditionDegraded = "Degraded"
 	// ConditionStalled is True when nothing goes on before a person acts. Its message says what to do.
 	ConditionStalled = "Stalled"
