@@ -3,17 +3,22 @@
 package controllers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/natstest"
@@ -150,4 +155,38 @@ func TestSecretLost(t *testing.T) {
 	lost.ObjectMeta = metav1.ObjectMeta{Namespace: lost.Namespace, Name: lost.Name, Labels: lost.Labels}
 	must(t, l.api.Create(t.Context(), lost)) // from a backup, which has no owners
 	l.within("a cluster of one", ready)
+}
+
+// withPodMonitors has the API server know PodMonitors, as where the Prometheus operator is, for as long as the test.
+func withPodMonitors(l *lab) {
+	monitor := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "podmonitors.monitoring.coreos.com"},
+		Spec: apiextensionsv1.CustomResourceDefinitionSpec{Group: "monitoring.coreos.com", Scope: apiextensionsv1.NamespaceScoped,
+			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "podmonitors", Singular: "podmonitor", Kind: "PodMonitor", ListKind: "PodMonitorList"},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
+				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}}}}}}
+	options := envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{monitor}, MaxTime: limit}
+	_, err := envtest.InstallCRDs(plane.config, options)
+	must(l.t, err)
+	l.t.Cleanup(func() { must(l.t, envtest.UninstallCRDs(plane.config, options)) })
+}
+
+// TestSwitchedOff: what the spec switches off goes, and comes again with it.
+func TestSwitchedOff(t *testing.T) {
+	l := mustLab(t, sample(t, "one"), withPodMonitors)
+	l.within("a cluster of one", ready)
+	for _, on := range []bool{true, false, true} {
+		l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.NetworkPolicy.Enabled, c.Spec.Monitoring.PodMonitor = &on, &on })
+		for kind, name := range map[schema.GroupVersionKind]string{
+			networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"):           l.cluster.NetworkPolicyName(),
+			{Group: "monitoring.coreos.com", Version: "v1", Kind: "PodMonitor"}: l.cluster.PodMonitorName(),
+		} {
+			o := new(metav1.PartialObjectMetadata)
+			o.SetGroupVersionKind(kind)
+			natstest.Within(t, limit, fmt.Sprintf("%s is there: %v", kind.Kind, on), func() bool {
+				err := l.api.Get(t.Context(), client.ObjectKey{Namespace: l.cluster.Namespace, Name: name}, o)
+				must(t, client.IgnoreNotFound(err))
+				return on == (err == nil)
+			})
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/workqueue"
@@ -41,6 +42,8 @@ func Scheme() (*runtime.Scheme, error) {
 			return nil, fmt.Errorf("make the scheme: %w", err)
 		}
 	}
+	// Its types are not known here, but what is asked of it has options.
+	metav1.AddToGroupVersion(s, schema.GroupVersion{Group: "monitoring.coreos.com", Version: "v1"})
 	return s, nil
 }
 
