@@ -76,7 +76,7 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 		return in, err
 	}
 	if len(p.c.Spec.Admins) == 0 {
-		in.Admin, err = publicKey(p.secrets[p.c.AdminSecretName()], adminSeed)
+		in.Admin, err = p.adminKey()
 	}
 	p.firstAdmin = in.Admin
 	return in, err

@@ -52,17 +52,18 @@ func (p *pass) tellCA(ctx context.Context, ca []byte) error {
 	if len(p.c.Spec.Admins) > 0 || p.secrets[p.c.AdminSecretName()] == nil { // one that was lost is not made anew, without a key
 		return nil
 	}
-	e := endpoints(p.c)
+	e := p.endpoints()
 	return p.writeSecret(ctx, p.c.AdminSecretName(), map[string][]byte{caKey: ca, adminNATS: []byte(e.NATS), adminAPI: []byte(e.API)}, nil)
 }
 
 // endpoints are where the bus is reached within the Kubernetes cluster.
-func endpoints(c *v1alpha1.UnibusCluster) *v1alpha1.EndpointsStatus {
+func (p *pass) endpoints() *v1alpha1.EndpointsStatus {
+	c := p.c
 	e := &v1alpha1.EndpointsStatus{
 		NATS: fmt.Sprintf("tls://%s:%d", c.ServiceHost(), manifests.NATSPort()), API: fmt.Sprintf("https://%s:%d", c.ServiceHost(), manifests.APIPort()),
 		CAConfigMap: c.ClientCAName(),
 	}
-	if len(c.Spec.Admins) == 0 {
+	if len(c.Spec.Admins) == 0 && p.hasAdmin() {
 		e.AdminSecret = c.AdminSecretName()
 	}
 	return e

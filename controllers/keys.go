@@ -31,6 +31,9 @@ const (
 	caKey     = "ca.crt"
 )
 
+// annotationAdmin, of the ConfigMap with the record, is the public key of the first admin.
+const annotationAdmin = "unibus.dev/first-admin"
+
 // makeKeys makes the Secrets that are made once. When the cluster was founded one that is gone is not made anew: nodes run with what it
 // held.
 func (p *pass) makeKeys(ctx context.Context) error {
@@ -41,7 +44,7 @@ func (p *pass) makeKeys(ctx context.Context) error {
 	}
 	first := replacement{generation: 1, taken: p.wish()}.notes()
 	making := []secret{{p.c.KeysSecretName(), newKeys, first}, {p.c.RouteSecretName(), newPassword, first}}
-	if len(p.c.Spec.Admins) == 0 {
+	if len(p.c.Spec.Admins) == 0 && (p.hasAdmin() || p.notedAdmin() == "") {
 		making = append(making, secret{p.c.AdminSecretName(), newAdmin, nil})
 	}
 	for _, m := range making {
@@ -54,7 +57,7 @@ func (p *pass) makeKeys(ctx context.Context) error {
 		}
 		if p.c.Status.ClusterID != "" {
 			otherwise := ""
-			if name == p.c.AdminSecretName() {
+			if name == p.c.AdminSecretName() { // the record has been restored, and was so without its annotations
 				otherwise = ", or name the admins of the bus in spec.admins"
 			}
 			return &obstacle{reason: v1alpha1.ReasonSecretLost, stalled: true,
@@ -69,6 +72,47 @@ func (p *pass) makeKeys(ctx context.Context) error {
 		}
 	}
 	p.password, p.keys = p.routePasswordOf(), p.keyringOf() // of what was made just now, too
+	return nil
+}
+
+// hasAdmin says whether the Secret of the first admin has a seed.
+func (p *pass) hasAdmin() bool {
+	s := p.secrets[p.c.AdminSecretName()]
+	return s != nil && len(s.Data[adminSeed]) > 0
+}
+
+// notedAdmin is the public key of the first admin as it was noted beside the record, "" when there is none. It stands in for the Secret, whose
+// seed a person may keep elsewhere.
+func (p *pass) notedAdmin() string {
+	if p.identity == nil || !nkeys.IsValidPublicUserKey(p.identity.Annotations[annotationAdmin]) {
+		return ""
+	}
+	return p.identity.Annotations[annotationAdmin]
+}
+
+// adminKey is the public key of the first admin.
+func (p *pass) adminKey() (string, error) {
+	if noted := p.notedAdmin(); noted != "" && !p.hasAdmin() {
+		return noted, nil
+	}
+	s := p.secrets[p.c.AdminSecretName()]
+	if s == nil {
+		s = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: p.c.AdminSecretName()}}
+	}
+	return publicKey(s, adminSeed)
+}
+
+// noteAdmin notes the key of the first admin beside the record, which lives as long as the volumes do: nodes have that one entered already.
+func (p *pass) noteAdmin(ctx context.Context) error {
+	if p.record == nil || p.firstAdmin == "" || p.firstAdmin == p.notedAdmin() {
+		return nil
+	}
+	next := p.identity.DeepCopy()
+	metav1.SetMetaDataAnnotation(&next.ObjectMeta, annotationAdmin, p.firstAdmin)
+	if err := p.Client.Update(ctx, next, client.FieldOwner(v1alpha1.FieldOwner)); err != nil {
+		return refusal("ConfigMap", next.Name, err)
+	}
+	p.identity = next
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (p *pass) run(ctx context.Context) error {
 
 // prepare makes all that is made before pods are, but certificates.
 func (p *pass) prepare(ctx context.Context) error {
-	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.rotatePassword, p.rotateKeys} {
+	for _, prepare := range []func(context.Context) error{p.awaitHeirs, p.findCertManager, p.makeKeys, p.bequeath, p.applyObjects, p.noteAdmin, p.rotatePassword, p.rotateKeys} {
 		if err := prepare(ctx); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func status(f facts) v1alpha1.UnibusClusterStatus {
 		return s
 	}
 	s.Selector = labels.SelectorFromSet(manifests.Selector(f.c)).String()
-	s.Endpoints = endpoints(f.c)
+	s.Endpoints = f.endpoints()
 	s.Endpoints.ExternalNATS, s.Endpoints.ExternalAPI = f.outside.urls(f.c, "tls://", f.outside.nats), f.outside.urls(f.c, "https://", f.outside.api)
 	s.Replicas = int32(len(f.pods))
 	if f.step.Action == scaling.WriteKnownID && f.acted {

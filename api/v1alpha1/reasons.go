@@ -143,7 +143,7 @@ var reasons = []Reason{
 	{ReasonAddressPending, []string{certs}, "An address of the load balancer or of a machine is not known yet, or not in the certificate for clients. Within Kubernetes the bus is reached.",
 		"Nothing; if it stays, the environment has no load balancers, or the operator may not see machines: give spec.tls.client.names, or choose another spec.expose.type."},
 	{ReasonSecretLost, []string{ready, progressing, degraded, stalled}, "A Secret that was made once is gone or damaged while nodes run with what it held.",
-		"Restore it from a backup. Instead of the Secret of the first admin, spec.admins may name the admins of the bus. Nodes go on meanwhile."},
+		"Restore it from a backup. Nodes go on meanwhile."},
 
 	{ReasonNotOwned, []string{ready, progressing, stalled}, "An object has the name that the operator needs and is not this cluster's. It was not touched.",
 		"Delete or rename the object that the message names, or name the UnibusCluster otherwise."},

@@ -200,7 +200,8 @@ type EndpointsStatus struct {
 	// +optional
 	// +listType=atomic
 	ExternalAPI []string `json:"externalAPI,omitempty"`
-	// Secret with the key of the first admin (key "seed"), the CA and the URLs; not set when spec.admins names others.
+	// Secret with the key of the first admin (key "seed"), the CA and the URLs; not set when spec.admins names others,
+	// or somebody has taken the key out, or deleted the Secret.
 	// +optional
 	AdminSecret string `json:"adminSecret,omitempty"`
 	// ConfigMap with the CA of the clients' certificates (key "ca.crt").
