@@ -90,6 +90,8 @@ func (p *controlPlane) start(assets string) (err error) {
 		CRDDirectoryPaths:     []string{filepath.Join(crdtest.Root(), "config", "crd", "bases"), filepath.Join(assets, "crds")},
 		ErrorIfCRDPathMissing: true, ControlPlaneStartTimeout: limit, ControlPlaneStopTimeout: limit,
 	}
+	// As OpenShift has it: who gives an object an owner needs further rights.
+	p.env.ControlPlane.GetAPIServer().Configure().Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
 	if p.config, err = p.env.Start(); err != nil {
 		return fmt.Errorf("start the API server: %w", err)
 	}

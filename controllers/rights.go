@@ -13,8 +13,9 @@ package controllers
 // Owners that hold their deletion up until their objects are gone need this where Kubernetes asks for it (OpenShift does).
 // +kubebuilder:rbac:groups=unibus.dev,resources=unibusclusters/finalizers,verbs=update
 //
-// Secrets are read by name, never listed.
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update
+// Secrets are read by name, never listed. None is deleted: where Kubernetes asks whether one may delete what one gives an owner, as OpenShift does,
+// the key of the first admin could not end with its cluster otherwise.
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
