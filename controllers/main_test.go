@@ -3,7 +3,9 @@
 package controllers
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -30,6 +32,10 @@ func (m tests) Run() int {
 	}
 	plane.stop()
 	os.RemoveAll(plane.dir)
+	if unused := plane.witness.unused(&plane.role); code == 0 && whole() && len(unused) > 0 {
+		fmt.Fprintf(os.Stderr, "no test has the operator need these rights, take them out of rights.go or test what they are for:\n  %s\n", strings.Join(unused, "\n  "))
+		return 1
+	}
 	return code
 }
 

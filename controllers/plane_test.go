@@ -35,6 +35,9 @@ type controlPlane struct {
 
 	env       envtest.Environment
 	processes map[string]*proc.Process
+	// role is what the operator may do, witness what of it was needed.
+	role    rbacv1.ClusterRole
+	witness *witness
 }
 
 // plane is the one of this process, nil as long as no test needed it.
@@ -52,7 +55,7 @@ var startPlane = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	plane = &controlPlane{dir: dir, processes: map[string]*proc.Process{}}
+	plane = &controlPlane{dir: dir, processes: map[string]*proc.Process{}, witness: newWitness()}
 	return plane.start(assets)
 })
 
@@ -90,8 +93,12 @@ func (p *controlPlane) start(assets string) (err error) {
 		CRDDirectoryPaths:     []string{filepath.Join(crdtest.Root(), "config", "crd", "bases"), filepath.Join(assets, "crds")},
 		ErrorIfCRDPathMissing: true, ControlPlaneStartTimeout: limit, ControlPlaneStopTimeout: limit,
 	}
-	// As OpenShift has it: who gives an object an owner needs further rights.
-	p.env.ControlPlane.GetAPIServer().Configure().Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
+	args := p.env.ControlPlane.GetAPIServer().Configure().
+		Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement"). // as OpenShift has it: who gives an object an owner needs further rights
+		Set("feature-gates", "WatchList=false")                                  // as the lowest version has it: what is watched is listed before
+	if err := p.witness.listen(args, p.dir); err != nil {
+		return fmt.Errorf("watch what rights are needed: %w", err)
+	}
 	if p.config, err = p.env.Start(); err != nil {
 		return fmt.Errorf("start the API server: %w", err)
 	}
@@ -131,7 +138,7 @@ func (p *controlPlane) grant() error {
 		return err
 	}
 	binding := new(rbacv1.ClusterRoleBinding)
-	for file, o := range map[string]client.Object{"role.yaml": new(rbacv1.ClusterRole), "role_binding.yaml": binding} {
+	for file, o := range map[string]client.Object{"role.yaml": &p.role, "role_binding.yaml": binding} {
 		b, err := os.ReadFile(filepath.Join(crdtest.Root(), "config", "rbac", file))
 		if err == nil {
 			err = yaml.UnmarshalStrict(b, o)
@@ -144,7 +151,8 @@ func (p *controlPlane) grant() error {
 		}
 	}
 	who := binding.Subjects[0]
-	user, err := p.env.AddUser(envtest.User{Name: "system:serviceaccount:" + who.Namespace + ":" + who.Name}, &rest.Config{QPS: -1})
+	p.witness.user = "system:serviceaccount:" + who.Namespace + ":" + who.Name
+	user, err := p.env.AddUser(envtest.User{Name: p.witness.user}, &rest.Config{QPS: -1})
 	if err != nil {
 		return err
 	}
@@ -157,6 +165,7 @@ func (p *controlPlane) stop() {
 		started.Kill()
 	}
 	_ = p.env.Stop() // the processes are killed with this one at the latest
+	p.witness.server.Close()
 }
 
 // answers says whether a URL is answered with 200.
