@@ -98,6 +98,8 @@ func (p *pass) do(ctx context.Context) error {
 		return p.writeSet(ctx, set, func(s *appsv1.StatefulSet) { s.Annotations[annotationNote] = p.rollout.note })
 	case applyTemplate:
 		return p.writeSet(ctx, set, p.takeTemplate)
+	case keepTemplate:
+		return p.writeTemplate(ctx, set)
 	case noteClasses, putClass, dropClass:
 		return p.tend(ctx)
 	case scaling.DeleteVolume:

@@ -147,9 +147,9 @@ func (p *pass) applyObjects(ctx context.Context) error {
 				}
 				continue
 			}
-			template := digest(set.Spec.Template)
-			set.WithAnnotations(map[string]string{annotationTemplate: template, annotationRolled: template, annotationNote: p.note(),
-				annotationWish: fmt.Sprint(p.c.Spec.Replicas)})
+			if err := p.begin(set); err != nil {
+				return err
+			}
 		}
 		if err := refusal(*o.GetKind(), *o.GetName(), p.apply(ctx, o)); err != nil {
 			return err

@@ -137,7 +137,7 @@ func (f facts) ready(s *v1alpha1.UnibusClusterStatus) verdict {
 
 // atRest says whether the bus is as wished, whatever its volumes are, and classes that it is not to have.
 func (f facts) atRest() bool {
-	return f.next.Action == scaling.Done || f.next.Action == dropClass || f.next.Action == putClass && f.misfit() != nil || slices.Contains(growth, f.next.Action)
+	return f.next.Action == scaling.Done || f.next.Action == keepTemplate || f.next.Action == dropClass || f.next.Action == putClass && f.misfit() != nil || slices.Contains(growth, f.next.Action)
 }
 
 // doing is what is done now in words.

@@ -122,7 +122,7 @@ var eventReasons = map[scaling.Action]string{
 	beginScaling: "ScalingBegun", takeWish: "WishTaken", scaling.WriteRecord: "Recorded", scaling.WriteKnownID: "Founding", scaling.Resize: "Resized", scaling.SendOrder: "OrderSent",
 	scaling.RemovePeer: "PeerRemoved", scaling.MoveReplica: "ReplicaMoved", scaling.SetReplicas: "ReplicasSet", scaling.MoveLeader: "LeaderMoved",
 	takeNote: "SpecNoted", applyTemplate: "RollBegun", replacePod: "PodReplaced", finishRoll: "RollCompleted", replaceDisk: "DiskReplaced", lowerQuorum: "QuorumLowered", keepDisk: "DiskKept",
-	noteClasses: "ClassesNoted", putClass: "ClassMade", dropClass: "ClassDeleted", growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
+	noteClasses: "ClassesNoted", putClass: "ClassMade", dropClass: "ClassDeleted", growVolume: "VolumeGrows", scaling.DeleteVolume: "VolumeDeleted", keepSet: "StatefulSetKept", keepTemplate: "TemplateKept", releasePods: "PodsReleased", forgetSet: "StatefulSetRemade",
 }
 
 // facts are what a status is computed from.

@@ -42,6 +42,8 @@ func (p *pass) roll(step scaling.Step) scaling.Step {
 	switch {
 	case r.pending && !r.waits(p.c.Spec.UpdateStrategy) && (rest || r.running || p.mayMend()):
 		return scaling.Step{Action: applyTemplate, Reason: "pods are to be made otherwise"}
+	case rest && !p.keepsTemplate():
+		return scaling.Step{Action: keepTemplate, Reason: "what pods are made of is written down, should the StatefulSet be lost"}
 	case !r.running:
 		return step
 	case !r.known:

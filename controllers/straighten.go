@@ -50,6 +50,9 @@ func (p *pass) prune(ctx context.Context, current string) error {
 	if kept := p.kept(); kept != nil {
 		used = append(used, configs(kept.Spec.Template.Spec)...)
 	}
+	if kept := p.keptPods(); kept != nil {
+		used = append(used, configs(kept.Template.Spec)...)
+	}
 	for _, pod := range p.pods {
 		used = append(used, configs(pod.Spec)...)
 	}
