@@ -149,25 +149,6 @@ func settled(r *scaling.Record) bool {
 	return true
 }
 
-// plan is the step that is next, as far as it is known, and what waits for consent.
-func (f facts) plan() (steps []v1alpha1.PlannedStep) {
-	if !f.acted && f.next.Action != "" && f.next.Action != scaling.Done {
-		steps = append(steps, v1alpha1.PlannedStep{Do: string(f.next.Action), Why: f.next.Reason})
-	}
-	steps = slices.Concat(steps, f.rotationPlan(), f.passwordPlan(), f.keysPlan())
-	if f.consentNeeded() {
-		steps = append(steps, v1alpha1.PlannedStep{Do: string(applyTemplate), Why: f.otherwise(), NeedsConsent: true})
-	}
-	if f.Meta == nil {
-		return steps
-	}
-	for i := range steps {
-		n := int32(len(f.Meta.Members))
-		steps[i].Members, steps[i].Quorum, steps[i].Spare = n, n/2+1, n-(n/2+1)
-	}
-	return steps
-}
-
 // consentNeeded says whether a template waits that is not its user's.
 func (p *pass) consentNeeded() bool {
 	return p.rollout != nil && p.rollout.waits(p.c.Spec.UpdateStrategy)
