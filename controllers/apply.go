@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nkeys"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,19 +37,45 @@ const (
 	annotationNote     = "unibus.dev/spec"
 )
 
-var certificates = schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}
+// Kinds of APIs that are installed beside Kubernetes, and may be uninstalled again.
+var (
+	certificates = schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}
+	podMonitors  = schema.GroupKind{Group: "monitoring.coreos.com", Kind: "PodMonitor"}
+)
+
+// cacheLimit is how long a read waits for a cache to be filled. That of an API which has just been uninstalled never is.
+const cacheLimit = 10 * time.Second
 
 // findCertManager stops a pass before anything is made where cert-manager is not installed.
 func (p *pass) findCertManager(context.Context) error {
 	_, err := p.Client.RESTMapper().RESTMapping(certificates, "v1")
 	if meta.IsNoMatchError(err) {
-		return &obstacle{reason: v1alpha1.ReasonCertManagerMissing, stalled: true,
-			message: "The API of cert-manager is not installed, and certificates are made with it. Nothing was made; install cert-manager."}
+		return noCertManager()
 	}
 	if err != nil {
 		return fmt.Errorf("look for cert-manager: %w", err)
 	}
 	return p.watch()
+}
+
+func noCertManager() *obstacle {
+	return &obstacle{reason: v1alpha1.ReasonCertManagerMissing, stalled: true,
+		message: "The API of cert-manager is not installed, and certificates are made with it. Nothing was made; install cert-manager."}
+}
+
+// withoutAPI says what it means that an object can't be applied because what it is put into was not found: its API was uninstalled after the
+// operator had found it. Without PodMonitors nothing is missing.
+func withoutAPI(apiVersion string, err error) error {
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	switch schema.FromAPIVersionAndKind(apiVersion, "").Group {
+	case podMonitors.Group:
+		return nil
+	case certificates.Group:
+		return noCertManager()
+	}
+	return err
 }
 
 // inputs are what the spec does not say.
@@ -62,7 +89,7 @@ func (p *pass) inputs() (manifests.Inputs, error) {
 	for place := range p.pods { // should the StatefulSet be made anew, around pods that run
 		in.Size = max(in.Size, int32(min(place+1, v1alpha1.MaxReplicas)))
 	}
-	_, err := p.Client.RESTMapper().RESTMapping(schema.GroupKind{Group: "monitoring.coreos.com", Kind: "PodMonitor"}, "v1")
+	_, err := p.Client.RESTMapper().RESTMapping(podMonitors, "v1")
 	if in.Monitoring = err == nil; err != nil && !meta.IsNoMatchError(err) {
 		return in, err
 	}
@@ -151,7 +178,7 @@ func (p *pass) applyObjects(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := refusal(*o.GetKind(), *o.GetName(), p.apply(ctx, o)); err != nil {
+		if err := refusal(*o.GetKind(), *o.GetName(), withoutAPI(*o.GetAPIVersion(), p.apply(ctx, o))); err != nil {
 			return err
 		}
 	}
@@ -206,19 +233,31 @@ func (p *pass) force(ctx context.Context, o manifests.Object, now *metav1.Partia
 	return p.Client.Apply(ctx, o, owner, client.ForceOwnership)
 }
 
-// metadata returns that of an object, nil when there is none. Objects without the operator's label are not in the cache.
+// metadata returns that of an object, nil when there is none. Objects without the operator's label are not in the cache, and PodMonitors are
+// not worth one.
 func (p *pass) metadata(ctx context.Context, o manifests.Object) (*metav1.PartialObjectMetadata, error) {
 	m := new(metav1.PartialObjectMetadata)
 	m.SetGroupVersionKind(schema.FromAPIVersionAndKind(*o.GetAPIVersion(), *o.GetKind()))
 	key := client.ObjectKey{Namespace: *o.GetNamespace(), Name: *o.GetName()}
-	err := p.Client.Get(ctx, key, m)
-	if apierrors.IsNotFound(err) {
+	cached := m.GroupVersionKind().GroupKind() != podMonitors
+	var err error
+	if cached {
+		err = p.cached(ctx, key, m)
+	}
+	if !cached || apierrors.IsNotFound(err) {
 		err = p.Live.Get(ctx, key, m)
 	}
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	return m, err
+}
+
+// cached reads from the cache.
+func (p *pass) cached(ctx context.Context, key client.ObjectKey, into client.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, cacheLimit)
+	defer cancel()
+	return p.Client.Get(ctx, key, into)
 }
 
 // remove deletes an object that is switched off, if it is the cluster's.

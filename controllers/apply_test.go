@@ -3,11 +3,20 @@
 package controllers
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/unibus/unibus/api/v1alpha1"
 )
 
 func storage(size string) corev1.ResourceList {
@@ -54,6 +63,48 @@ func TestSmallest(t *testing.T) {
 		}
 		if got := p.smallest(); got.String() != c.want {
 			t.Errorf("%s: %v, want %s", name, &got, c.want)
+		}
+	}
+}
+
+// unfilled is a client whose cache is never filled.
+type unfilled struct{ client.Client }
+
+func (unfilled) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	<-ctx.Done()
+	return apierrors.NewTimeoutError("failed waiting for Informer to sync", 0)
+}
+
+// TestUnfilledCache: a pass that waits for what never comes would keep a worker from all other clusters.
+func TestUnfilledCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := seen(1)
+		p.Reconciler = &Reconciler{Client: unfilled{}}
+		if _, err := p.metadata(t.Context(), applycorev1.Service("demo", "bus")); !apierrors.IsTimeout(err) {
+			t.Errorf("%v, want a timeout", err)
+		}
+	})
+}
+
+// TestWithoutAPI: an API that was uninstalled is told as one that was never there.
+func TestWithoutAPI(t *testing.T) {
+	gone, other := apierrors.NewGenericServerResponse(404, "patch", schema.GroupResource{}, "demo", "404 page not found", 0, true), errors.New("x")
+	for version, want := range map[string]string{"monitoring.coreos.com/v1": "", "cert-manager.io/v1": v1alpha1.ReasonCertManagerMissing, "apps/v1": "?", "v1": "?"} {
+		got, known := "", new(obstacle)
+		switch err := withoutAPI(version, gone); {
+		case errors.As(err, &known):
+			got = known.reason
+		case err != nil:
+			got = "?"
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", version, got, want)
+		}
+		if err := withoutAPI(version, other); !errors.Is(err, other) {
+			t.Errorf("%s: another error is told as %v", version, err)
+		}
+		if err := withoutAPI(version, nil); err != nil {
+			t.Errorf("%s: without an error %v", version, err)
 		}
 	}
 }

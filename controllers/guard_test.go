@@ -159,15 +159,32 @@ func TestSecretLost(t *testing.T) {
 
 // withPodMonitors has the API server know PodMonitors, as where the Prometheus operator is, for as long as the test.
 func withPodMonitors(l *lab) {
+	options := podMonitorAPI()
+	_, err := envtest.InstallCRDs(plane.config, options)
+	must(l.t, err)
+	l.t.Cleanup(func() { must(l.t, envtest.UninstallCRDs(plane.config, options)) })
+}
+
+func podMonitorAPI() envtest.CRDInstallOptions {
 	monitor := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "podmonitors.monitoring.coreos.com"},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{Group: "monitoring.coreos.com", Scope: apiextensionsv1.NamespaceScoped,
 			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "podmonitors", Singular: "podmonitor", Kind: "PodMonitor", ListKind: "PodMonitorList"},
 			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true,
 				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}}}}}}
-	options := envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{monitor}, MaxTime: limit}
-	_, err := envtest.InstallCRDs(plane.config, options)
-	must(l.t, err)
-	l.t.Cleanup(func() { must(l.t, envtest.UninstallCRDs(plane.config, options)) })
+	return envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{monitor}, MaxTime: limit}
+}
+
+// TestMonitoringUninstalled: a bus is looked after as before when the Prometheus operator goes, also by an operator that begins at that time and has
+// just found it.
+func TestMonitoringUninstalled(t *testing.T) {
+	l := mustLab(t, sample(t, "one"), withPodMonitors)
+	l.within("a cluster of one", ready)
+	for _, more := range []func(){func() {}, func() { (*l.end.Load())() }} {
+		must(t, envtest.UninstallCRDs(plane.config, podMonitorAPI()))
+		more()
+		l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.NetworkPolicy.Enabled = ptr.To(!*c.Spec.NetworkPolicy.Enabled) })
+		l.within("a cluster of one, as it is wished now", ready)
+	}
 }
 
 // TestSwitchedOff: what the spec switches off goes, and comes again with it.
