@@ -60,10 +60,19 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// long is the setting with which blocks are run that take long, in place of the others.
+const long = "DOCS_LONG"
+
+// TestLongOnce: a block with which all tests run does not run the long blocks in them.
+func TestLongOnce(t *testing.T) {
+	t.Setenv(long, "1")
+	expectRuns(t, t.TempDir(), "here", `test -z "$`+long+`"`, time.Minute)
+}
+
 // TestCommandBlocks runs what the documents tell people to type.
 func TestCommandBlocks(t *testing.T) {
 	tags, limit := []string{tagCI, tagServe}, 10*time.Minute
-	if os.Getenv("DOCS_LONG") != "" {
+	if os.Getenv(long) != "" {
 		tags, limit = []string{tagLong}, 2*time.Hour
 	}
 	bin := mustBuild(t)

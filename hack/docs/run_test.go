@@ -22,7 +22,8 @@ import (
 // that it means another fails here, and changes nothing there.
 const foreign = `{"current":"prod","contexts":{"prod":{"servers":["nats://127.0.0.1:1"],"api":"http://127.0.0.1:1","key":"/nowhere/prod.nk"}}}`
 
-// command runs a block's text in a shell, in a process group of its own. Contexts are the folder's, not those of who runs the test.
+// command runs a block's text in a shell, in a process group of its own. Contexts are the folder's, not those of who runs the test. Blocks that run
+// tests run these among them: those that take long would begin again and again within themselves.
 func command(ctx context.Context, t *testing.T, dir, text string) *exec.Cmd {
 	known := filepath.Join(dir, "contexts.json")
 	if _, err := os.Stat(known); errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +33,7 @@ func command(ctx context.Context, t *testing.T, dir, text string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "UNIBUS_CONTEXTS="+known)
+	cmd.Env = append(os.Environ(), "UNIBUS_CONTEXTS="+known, long+"=")
 	cmd.WaitDelay = time.Second // a node that goes on in the background may hold the pipe
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	t.Cleanup(func() {
