@@ -148,7 +148,7 @@ func (f *fleet) operate() *operation {
 	o.told = sync.NewCond(&o.mu)
 	c := rest.CopyConfig(f.plane.operator)
 	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, o} })
-	m, err := newManager(c, f.scheme, client.New)
+	m, err := newManager(c, f.scheme, CacheOptions(), client.New)
 	must(f, err)
 	o.reconciler = &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: "0.0.0", Namespace: "unibus-system",
 		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}}}

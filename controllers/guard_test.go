@@ -157,7 +157,7 @@ func TestSecretLost(t *testing.T) {
 	l.within("a cluster of one", ready)
 }
 
-// withPodMonitors has the API server know PodMonitors, as where the Prometheus operator is, for as long as the test.
+// withPodMonitors has the API server know PodMonitors, as where the Prometheus operator is, for as long as the test. The lab must be a lone one.
 func withPodMonitors(l *lab) {
 	options := podMonitorAPI()
 	_, err := envtest.InstallCRDs(plane.config, options)
@@ -177,7 +177,7 @@ func podMonitorAPI() envtest.CRDInstallOptions {
 // TestMonitoringUninstalled: a bus is looked after as before when the Prometheus operator goes, also by an operator that begins at that time and has
 // just found it.
 func TestMonitoringUninstalled(t *testing.T) {
-	l := mustLab(t, sample(t, "one"), withPodMonitors)
+	l := mustLoneLab(t, sample(t, "one"), withPodMonitors)
 	l.within("a cluster of one", ready)
 	for _, more := range []func(){func() {}, func() { (*l.end.Load())() }} {
 		must(t, envtest.UninstallCRDs(plane.config, podMonitorAPI()))
@@ -189,7 +189,7 @@ func TestMonitoringUninstalled(t *testing.T) {
 
 // TestSwitchedOff: what the spec switches off goes, and comes again with it.
 func TestSwitchedOff(t *testing.T) {
-	l := mustLab(t, sample(t, "one"), withPodMonitors)
+	l := mustLoneLab(t, sample(t, "one"), withPodMonitors)
 	l.within("a cluster of one", ready)
 	for _, on := range []bool{true, false, true} {
 		l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.NetworkPolicy.Enabled, c.Spec.Monitoring.PodMonitor = &on, &on })

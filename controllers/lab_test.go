@@ -55,8 +55,16 @@ func sample(t testing.TB, name string) *v1alpha1.UnibusCluster {
 	return c
 }
 
-// mustLab applies a cluster and starts all that looks after it, once what is to be there before is.
+// mustLab applies a cluster and starts all that looks after it, once what is to be there before is. Labs go on at the same time: most of the time of
+// each is waiting.
 func mustLab(t *testing.T, c *v1alpha1.UnibusCluster, before ...func(*lab)) *lab {
+	t.Helper()
+	t.Parallel()
+	return mustLoneLab(t, c, before...)
+}
+
+// mustLoneLab is mustLab for a lab that changes what others go by, too: none of them is there as long as it is.
+func mustLoneLab(t *testing.T, c *v1alpha1.UnibusCluster, before ...func(*lab)) *lab {
 	t.Helper()
 	p := mustPlane(t)
 	scheme, err := Scheme()

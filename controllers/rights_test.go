@@ -121,7 +121,7 @@ func TestEvents(t *testing.T) {
 	must(t, err)
 	api, err := client.New(p.config, client.Options{Scheme: scheme})
 	must(t, err)
-	m, err := newManager(p.operator, scheme, nil)
+	m, err := newManager(p.operator, scheme, CacheOptions(), nil)
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
