@@ -63,10 +63,15 @@ func noCertManager() *obstacle {
 		message: "The API of cert-manager is not installed, and certificates are made with it. Nothing was made; install cert-manager."}
 }
 
-// withoutAPI says what it means that an object can't be applied because what it is put into was not found: its API was uninstalled after the
-// operator had found it. Without PodMonitors nothing is missing.
+// unserved says whether the API server does not serve what it was asked for. That an object is not there it says in words of its own.
+func unserved(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.IsUnexpectedServerError(err)
+}
+
+// withoutAPI says what it means for an object that its API is not served: it was uninstalled after the operator had found it. Without PodMonitors
+// nothing is missing.
 func withoutAPI(apiVersion string, err error) error {
-	if !apierrors.IsNotFound(err) {
+	if !unserved(err) {
 		return err
 	}
 	switch schema.FromAPIVersionAndKind(apiVersion, "").Group {
@@ -183,7 +188,7 @@ func (p *pass) applyObjects(ctx context.Context) error {
 		}
 	}
 	for _, o := range manifests.Unwanted(p.c, in) {
-		if err := refusal(*o.GetKind(), *o.GetName(), p.remove(ctx, o)); err != nil {
+		if err := refusal(*o.GetKind(), *o.GetName(), withoutAPI(*o.GetAPIVersion(), p.remove(ctx, o))); err != nil {
 			return err
 		}
 	}
@@ -233,8 +238,8 @@ func (p *pass) force(ctx context.Context, o manifests.Object, now *metav1.Partia
 	return p.Client.Apply(ctx, o, owner, client.ForceOwnership)
 }
 
-// metadata returns that of an object, nil when there is none. Objects without the operator's label are not in the cache, and PodMonitors are
-// not worth one.
+// metadata returns that of an object, nil when there is none, and an error where its API is not served. Objects without the operator's label are not
+// in the cache, and PodMonitors are not worth one.
 func (p *pass) metadata(ctx context.Context, o manifests.Object) (*metav1.PartialObjectMetadata, error) {
 	m := new(metav1.PartialObjectMetadata)
 	m.SetGroupVersionKind(schema.FromAPIVersionAndKind(*o.GetAPIVersion(), *o.GetKind()))
@@ -247,7 +252,7 @@ func (p *pass) metadata(ctx context.Context, o manifests.Object) (*metav1.Partia
 	if !cached || apierrors.IsNotFound(err) {
 		err = p.Live.Get(ctx, key, m)
 	}
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) && !unserved(err) {
 		return nil, nil
 	}
 	return m, err

@@ -88,7 +88,8 @@ func TestUnfilledCache(t *testing.T) {
 
 // TestWithoutAPI: an API that was uninstalled is told as one that was never there.
 func TestWithoutAPI(t *testing.T) {
-	gone, other := apierrors.NewGenericServerResponse(404, "patch", schema.GroupResource{}, "demo", "404 page not found", 0, true), errors.New("x")
+	gone := apierrors.NewGenericServerResponse(404, "patch", schema.GroupResource{}, "demo", "404 page not found", 0, true)
+	other := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "bus")
 	for version, want := range map[string]string{"monitoring.coreos.com/v1": "", "cert-manager.io/v1": v1alpha1.ReasonCertManagerMissing, "apps/v1": "?", "v1": "?"} {
 		got, known := "", new(obstacle)
 		switch err := withoutAPI(version, gone); {

@@ -184,6 +184,7 @@ func TestMonitoringUninstalled(t *testing.T) {
 		more()
 		l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.NetworkPolicy.Enabled = ptr.To(!*c.Spec.NetworkPolicy.Enabled) })
 		l.within("a cluster of one, as it is wished now", ready)
+		l.expectRest()
 	}
 }
 
