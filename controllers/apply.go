@@ -60,7 +60,7 @@ func (p *pass) findCertManager(context.Context) error {
 
 func noCertManager() *obstacle {
 	return &obstacle{reason: v1alpha1.ReasonCertManagerMissing, stalled: true,
-		message: "The API of cert-manager is not installed, and certificates are made with it. Nothing was made; install cert-manager."}
+		message: "The API of cert-manager is not installed, and certificates are made with it. Nothing is made without; install cert-manager."}
 }
 
 // unserved says whether the API server does not serve what it was asked for. That an object is not there it says in words of its own.

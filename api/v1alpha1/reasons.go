@@ -130,7 +130,7 @@ var reasons = []Reason{
 		"Read the log of the pod that the message names; correct the spec, or set it back: either goes on from here."},
 
 	{ReasonCertificatesValid, []string{certs}, "All certificates are issued, valid and in use.", "Nothing."},
-	{ReasonCertManagerMissing, []string{ready, progressing, certs, stalled}, "The API of cert-manager is not installed. Nothing was made.",
+	{ReasonCertManagerMissing, []string{ready, progressing, certs, stalled}, "The API of cert-manager is not installed. Nothing is made without it.",
 		"Install cert-manager; the operator goes on by itself."},
 	{ReasonCertificatePending, []string{ready, progressing, certs}, "cert-manager has not issued a certificate yet.",
 		"Nothing for a minute; then look at the Certificate that the message names with: cmctl status certificate, or kubectl describe."},
