@@ -174,13 +174,12 @@ func podMonitorAPI() envtest.CRDInstallOptions {
 	return envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{monitor}, MaxTime: limit}
 }
 
-// TestMonitoringUninstalled: a bus is looked after as before when the Prometheus operator goes, also by an operator that begins at that time and has
-// just found it.
+// TestMonitoringUninstalled: a bus is looked after as before when the Prometheus operator goes, by an operator that has found it and by the one after.
 func TestMonitoringUninstalled(t *testing.T) {
 	l := mustLoneLab(t, sample(t, "one"), withPodMonitors)
 	l.within("a cluster of one", ready)
+	must(t, envtest.UninstallCRDs(plane.config, podMonitorAPI()))
 	for _, more := range []func(){func() {}, func() { (*l.end.Load())() }} {
-		must(t, envtest.UninstallCRDs(plane.config, podMonitorAPI()))
 		more()
 		l.change(func(c *v1alpha1.UnibusCluster) { c.Spec.NetworkPolicy.Enabled = ptr.To(!*c.Spec.NetworkPolicy.Enabled) })
 		l.within("a cluster of one, as it is wished now", ready)
