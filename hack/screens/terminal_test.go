@@ -3,6 +3,8 @@
 package screens
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,14 +42,16 @@ func mustTerminals(t *testing.T) *terminals {
 	return &terminals{t, filepath.Join(dir, "s")}
 }
 
-// tmux runs a command of tmux, and returns what it prints.
+// tmux runs a command of tmux, none of which waits for anything, and returns what it prints.
 func (w *terminals) tmux(args ...string) string {
 	w.t.Helper()
-	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", w.socket}, args...)...)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "tmux", append([]string{"-u", "-f", "/dev/null", "-S", w.socket}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TMUX=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		w.t.Fatalf("tmux %s: %v: %s", strings.Join(args, " "), err, out)
+		w.t.Fatalf("tmux %s: %v: %s", strings.Join(args, " "), errors.Join(err, ctx.Err()), out)
 	}
 	return string(out)
 }
@@ -99,7 +103,7 @@ func (x *terminal) expectEnd() {
 	x.t.Helper()
 	dead := ""
 	if !natstest.Until(limit/4, func() bool {
-		x.tmux("run-shell", "true") // tmux misses the end of a child now and then, until another one ends
+		x.tmux("run-shell", "-b", "true") // tmux misses the end of a child now and then, this one's too (-b: it is not waited for), until another one ends
 		dead = strings.TrimSpace(x.tmux("display-message", "-p", "-t", x.name, "#{pane_dead} #{pane_dead_status}"))
 		return len(strings.Fields(dead)) > 1 // the terminal is closed a moment before the status is there
 	}) || dead != "1 0" {
