@@ -161,35 +161,51 @@ func (b *bus) mustRaw(t testing.TB, k key) *rawClient {
 	return c
 }
 
-// mustSpy sees all that is said in the clients' account.
-func (b *bus) mustSpy(t testing.TB) (nc *nats.Conn, all *nats.Subscription) {
+// spy hears all that is said in the clients' account, however much that is.
+type spy struct {
+	nc    *nats.Conn
+	heard chan []string
+}
+
+// endOfStory is said by the spy itself.
+const endOfStory = "end.of.story"
+
+func (b *bus) mustSpy(t testing.TB) *spy {
 	t.Helper()
-	nc = mustConnect(t, b.srv, nats.Nkey(b.keys.Login(AccountClients)))
-	all, err := nc.SubscribeSync(">")
+	s := &spy{mustConnect(t, b.srv, nats.Nkey(b.keys.Login(AccountClients))), make(chan []string, 1)}
+	var subjects []string
+	all, err := s.nc.Subscribe(">", func(m *nats.Msg) {
+		if m.Subject != endOfStory {
+			subjects = append(subjects, m.Subject)
+			return
+		}
+		s.heard <- subjects
+		subjects = nil
+	})
+	if err == nil {
+		err = all.SetPendingLimits(-1, -1)
+	}
+	if err == nil {
+		err = s.nc.Flush()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	return nc, all
+	return s
 }
 
-// expectHeard reads what the spy got so far.
-func expectHeard(t testing.TB, nc *nats.Conn, all *nats.Subscription) (subjects []string) {
+// expectHeard returns the subjects of what the spy has heard since it was asked last.
+func (s *spy) expectHeard(t testing.TB) []string {
 	t.Helper()
-	if err := nc.Publish("end.of.story", nil); err != nil {
+	if err := s.nc.Publish(endOfStory, nil); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		m, err := all.NextMsg(patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Subject == "end.of.story" {
-			return subjects
-		}
-		subjects = append(subjects, m.Subject)
+	select {
+	case subjects := <-s.heard:
+		return subjects
+	case <-time.After(patience):
+		t.Fatalf("the spy hears no end within %v", patience)
+		return nil
 	}
 }
 

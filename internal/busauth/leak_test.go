@@ -83,7 +83,7 @@ func TestLeakBySubject(t *testing.T) {
 			if way.removed {
 				b.refresh(me, roomA, "")
 			}
-			nc, heard := b.mustSpy(t)
+			spy := b.mustSpy(t)
 			for _, s := range slices.Concat(all.publish, way.mayNot.publish) {
 				expectDenied(t, c, "publish", s, "PUB "+s+" 0\r\n\r\n")
 				// A trace of what may be published is told to a place that may not.
@@ -102,11 +102,11 @@ func TestLeakBySubject(t *testing.T) {
 			if errs := c.do("SUB " + inbox + " 3\r\n"); len(errs) > 0 {
 				t.Errorf("its own inbox: %q", errs)
 			}
-			if err := nc.PublishRequest(inbox, elsewhere, nil); err != nil || nc.Flush() != nil {
-				t.Fatal(err, nc.LastError())
+			if err := spy.nc.PublishRequest(inbox, elsewhere, nil); err != nil || spy.nc.Flush() != nil {
+				t.Fatal(err, spy.nc.LastError())
 			}
 			expectDenied(t, c, "answer", elsewhere, "PUB "+elsewhere+" 0\r\n\r\n")
-			if diff := cmp.Diff([]string{inbox}, expectHeard(t, nc, heard)); diff != "" {
+			if diff := cmp.Diff([]string{inbox}, spy.expectHeard(t)); diff != "" {
 				t.Errorf("what was refused is heard, -want +heard:\n%s", diff)
 			}
 			for _, s := range way.may.subscribe {
@@ -121,7 +121,7 @@ func TestLeakBySubject(t *testing.T) {
 					t.Errorf("publish %s: %q", s, errs)
 				}
 			}
-			if diff := cmp.Diff(way.may.publish, expectHeard(t, nc, heard)); diff != "" {
+			if diff := cmp.Diff(way.may.publish, spy.expectHeard(t)); diff != "" {
 				t.Errorf("what was allowed, -want +heard:\n%s", diff)
 			}
 		})
