@@ -61,7 +61,7 @@ func TestChange(t *testing.T) {
 	l.version.Store("0.0.1")
 	(*l.end.Load())()
 	l.within("a question", func(c *v1alpha1.UnibusCluster) bool {
-		return ready(c) && reason(c, v1alpha1.ConditionUpgrading) == v1alpha1.ReasonConsentNeeded && len(c.Status.Plan) == 1 && c.Status.Plan[0].NeedsConsent
+		return asked(c) && len(c.Status.Plan) == 1 && c.Status.Plan[0].NeedsConsent
 	})
 	l.evict(1)
 	l.within("the evicted pod", func(c *v1alpha1.UnibusCluster) bool { return ready(c) && l.pods() == 9 })

@@ -60,7 +60,8 @@ func TestNotOwned(t *testing.T) {
 	l.within("a cluster of one", ready)
 }
 
-// TestStrayHand: whoever changes what the operator has made loses nothing, and it is put right.
+// TestStrayHand: whoever changes what the operator has made loses nothing, and it is put right, also while a newer operator asks whether it may change
+// pods itself.
 func TestStrayHand(t *testing.T) {
 	l := mustLab(t, sample(t, "one"))
 	before := l.within("a cluster of one", ready)
@@ -86,10 +87,19 @@ func TestStrayHand(t *testing.T) {
 		must(t, l.api.Get(t.Context(), key, service))
 		return service.Spec.Ports[0].Port == 4222
 	})
-	after := l.within("the same cluster of one", func(c *v1alpha1.UnibusCluster) bool { return ready(c) && c.Status.Replicas == 1 })
+	l.version.Store("0.0.1")
+	(*l.end.Load())()
+	l.within("a question", asked)
+	l.strayTemplate(set)
+	after := l.within("the same cluster of one", func(c *v1alpha1.UnibusCluster) bool { return asked(c) && c.Status.Replicas == 1 })
 	if names(before) != names(after) || before.Status.ClusterID != after.Status.ClusterID {
 		t.Errorf("it was %s of %s, and is %s of %s", names(before), before.Status.ClusterID, names(after), after.Status.ClusterID)
 	}
+}
+
+// asked says whether all is well and a newer operator waits for consent.
+func asked(c *v1alpha1.UnibusCluster) bool {
+	return ready(c) && reason(c, v1alpha1.ConditionUpgrading) == v1alpha1.ReasonConsentNeeded
 }
 
 // strayTemplate changes of the StatefulSet, one after the other, what would make pods otherwise, replace them, or delete volumes.

@@ -19,7 +19,8 @@ import (
 )
 
 // straighten puts right what others have changed of the StatefulSet, beside its size, which steps write. A template that is to be another one
-// anyway is left to the roll. It is written once to an object that was not seen before, and then only when that has changed.
+// becomes what it was, as far as that is written down: until the roll begins, pods that are evicted come back as they were. It is written once to an
+// object that was not seen before, and then only when that has changed.
 func (p *pass) straighten(ctx context.Context, template *applycorev1.PodTemplateSpecApplyConfiguration) error {
 	key := "StatefulSet/" + p.set.Name
 	as := func(set *appsv1.StatefulSet) string { return fmt.Sprint(p.rollout.hash, set.UID, set.Generation) }
@@ -30,8 +31,10 @@ func (p *pass) straighten(ctx context.Context, template *applycorev1.PodTemplate
 	next.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 	next.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
 		WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, WhenScaled: appsv1.RetainPersistentVolumeClaimRetentionPolicyType}
-	if !p.rollout.pending {
+	if kept := p.keptPods(); !p.rollout.pending {
 		next.Spec.Template = *p.rollout.template
+	} else if kept != nil && kept.Hash == p.set.Annotations[annotationTemplate] {
+		next.Spec.Template = kept.Template
 	}
 	err := p.Client.Patch(ctx, next, client.MergeFromWithOptions(p.set, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.FieldOwner))
 	if err != nil {

@@ -103,9 +103,6 @@ func TestSetDeleted(t *testing.T) {
 	said := l.mustSay(0, 0, 10)
 	l.version.Store("0.0.1")
 	(*l.end.Load())()
-	asked := func(c *v1alpha1.UnibusCluster) bool {
-		return ready(c) && reason(c, v1alpha1.ConditionUpgrading) == v1alpha1.ReasonConsentNeeded
-	}
 	l.within("a question", asked)
 	for pods, how := range []client.DeleteOption{client.PropagationPolicy("Orphan"), client.PropagationPolicy("Background")} {
 		set, key := new(appsv1.StatefulSet), client.ObjectKeyFromObject(l.cluster)
