@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,15 +64,25 @@ func (p *pass) decide() scaling.Step {
 	return p.roll(p.grow(p.tendClasses(p.discard(next))))
 }
 
-// act carries the step out. What stands against it is no error of the pass: the next one looks again.
+// act carries the step out. What stands against it is no error of the pass: the next one looks again. What the bus refuses of its history classes
+// is told elsewhere, and the step after that is taken: an operator that ends now and then remembers no refusal, and would not get further.
 func (p *pass) act(ctx context.Context) error {
-	if p.step.Action == scaling.Wait || p.step.Action == scaling.Done || p.step.Action == awaitSet {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, scaling.ActionDeadline)
 	defer cancel()
-	p.failed = p.do(ctx)
-	p.acted = p.failed == nil
+	for !slices.Contains([]scaling.Action{scaling.Wait, scaling.Done, awaitSet}, p.step.Action) {
+		p.failed = p.do(ctx)
+		p.acted = p.failed == nil
+		tried := p.step
+		if p.acted || tried.Action != putClass && tried.Action != dropClass {
+			return nil
+		}
+		next := p.decide()
+		if next.Action == tried.Action && next.Name == tried.Name {
+			return nil
+		}
+		p.tell(ctx)
+		p.step, p.failed = next, nil
+	}
 	return nil
 }
 

@@ -87,7 +87,7 @@ func withoutAPI(apiVersion string, err error) error {
 func (p *pass) inputs() (manifests.Inputs, error) {
 	in := manifests.Inputs{
 		Image: image(p.c.Spec, p.Options), OperatorNamespace: p.Namespace, OperatorLabels: p.Labels,
-		RouteCA: p.cas[0].generations, ClientCA: p.cas[1].generations,
+		RouteCA: p.stay(p.cas[0]), ClientCA: p.stay(p.cas[1]),
 		MaxUnavailable: p.maxUnavailable(), Volume: p.smallest(), Addresses: p.outside.addresses,
 	}
 	p.volume = in.Volume

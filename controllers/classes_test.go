@@ -82,7 +82,7 @@ func TestTendClasses(t *testing.T) {
 func TestHistoryClasses(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.JetStream.HistoryClasses = []v1alpha1.HistoryClass{historyClass("chat", "16Mi"), historyClass("spare", "1Mi")}
-	l := mustLab(t, c)
+	l := mustLab(t, c, withFuse)
 	ctx := t.Context()
 	l.within("a cluster of one", ready)
 	api, err := buspkg.NewAPI(l.enter(0))

@@ -65,7 +65,7 @@ func TestGoes(t *testing.T) {
 func TestDelete(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.Replicas, c.Spec.Storage.WhenScaled = 3, v1alpha1.VolumeDelete
-	l := mustLab(t, c)
+	l := mustLab(t, c, withFuse)
 	first := l.within("three members", ready)
 	said := l.mustSay(0, 0, 20)
 	l.scale(1)

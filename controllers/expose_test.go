@@ -30,7 +30,7 @@ import (
 func TestExpose(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.Expose.Type = corev1.ServiceTypeLoadBalancer
-	l := mustLab(t, c)
+	l := mustLab(t, c, withFuse)
 	pending := func(c *v1alpha1.UnibusCluster) bool {
 		return ready(c) && reason(c, v1alpha1.ConditionCertificatesReady) == v1alpha1.ReasonAddressPending && len(c.Status.Endpoints.ExternalNATS) == 0
 	}

@@ -27,7 +27,7 @@ import (
 func TestRepair(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.Replicas = 3
-	l := mustLab(t, c, withMachines)
+	l := mustLab(t, c, withMachines, withFuse)
 	l.within("three members", ready)
 	said := l.mustSay(0, 0, 50)
 

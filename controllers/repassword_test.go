@@ -17,7 +17,7 @@ import (
 // TestRotateRoutePassword: the password of routes is replaced under a writer, while the cluster grows from one node to three. It is not dialled with
 // before the last node accepts it, also not by those who join meanwhile; each pod is replaced once; and in the end nodes know no other.
 func TestRotateRoutePassword(t *testing.T) {
-	l := mustLab(t, sample(t, "one"))
+	l := mustLab(t, sample(t, "one"), withFuse)
 	l.within("a cluster of one", ready)
 	stop := l.write(l.mustSay(0, 0, 10))
 	former := string(l.mustSecret(l.cluster.RouteSecretName()).Data[manifests.RouteSecretKey])

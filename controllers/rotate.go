@@ -104,6 +104,25 @@ func (p *pass) generations(a *authority) (out manifests.Authority) {
 	return manifests.Authority{1}
 }
 
+// issues says whether cert-manager certifies with the newest generation.
+func (p *pass) issues(a *authority) bool {
+	return a.ref != nil || p.annotation(a.certificate, certmanagerv1.IssuerNameAnnotationKey) == a.generation(a.generations.Issuing())
+}
+
+// drops says whether all that is left of a rotation is to delete what is of the oldest generation.
+func (p *pass) drops(a *authority, now time.Time) bool {
+	do, _ := a.next(now)
+	return do == nothing && len(a.generations) > 1 && p.issues(a)
+}
+
+// stay are the generations of the cluster's own CA that are to exist: an operator that ended while it deleted one does not make that again.
+func (p *pass) stay(a *authority) manifests.Authority {
+	if p.drops(a, p.began) {
+		return a.generations[1:]
+	}
+	return a.generations
+}
+
 // rotate takes the next step of a CA's rotation, or says what it waits for. What stands against it is an obstacle for a cluster that has no
 // certificates yet, and for no other.
 func (p *pass) rotate(ctx context.Context, a *authority, now time.Time) error {
@@ -219,10 +238,10 @@ func (p *pass) settle(ctx context.Context, a *authority, now time.Time) error {
 	taken, next := p.annotation(a.mounted, v1alpha1.AnnotationRotate), append(slices.Clone(a.generations), a.generations.Issuing()+1)
 	what, _, _ := strings.Cut(p.wish(), "/")
 	switch {
-	case a.ref == nil && p.annotation(a.certificate, certmanagerv1.IssuerNameAnnotationKey) != a.generation(a.generations.Issuing()):
+	case !p.issues(a):
 		a.waits = fmt.Sprintf("cert-manager has not issued the Certificate %s with the CA %s yet", a.certificate, a.generation(a.generations.Issuing()))
 		return nil
-	case len(a.generations) > 1:
+	case p.drops(a, now):
 		a.phase = phaseDroppingOld
 		for _, o := range manifests.Generation(p.c, a.generation(a.generations[0])) {
 			if err := refusal(*o.GetKind(), *o.GetName(), p.remove(ctx, o)); err != nil {

@@ -38,12 +38,12 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
-// TestRotateCAs: the CA of routes and then that of clients are replaced under a writer. No process is restarted and no write fails; certificates are
+// TestRotateCAs: the CA of routes and then that of clients are replaced under a writer, by operators that end in the middle of it. No process is restarted and no write fails; certificates are
 // not switched before the last node has read whom to trust; and in the end nobody takes what is of the old ones.
 func TestRotateCAs(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.Replicas = 3
-	l := mustLab(t, c)
+	l := mustLab(t, c, withFuse)
 	l.within("three members", ready)
 	stop := l.write(l.mustSay(0, 0, 10))
 	processes, before, entry := l.processes(), l.controlWithOwn(), l.enter(0)
