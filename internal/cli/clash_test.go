@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,5 +136,26 @@ func TestControlPortOfTheFileIsHeeded(t *testing.T) {
 	}
 	if _, err := launcher.status(t.Context(), 0, inv.Places[0]); err != nil {
 		t.Errorf("node-0 at its other port: %v", err)
+	}
+}
+
+// TestPortsOfOthers: what nodes are configured with is planned, and not taken for another one though nobody listens there yet.
+func TestPortsOfOthers(t *testing.T) {
+	l := mustLab(t)
+	launcher := l.mustPlaces(2)
+	inv, err := l.folder.inventory()
+	must(t, err)
+	planned, err := launcher.planned(inv)
+	must(t, err)
+	slices.Sort(planned)
+	if len(planned) != 10 || len(slices.Compact(slices.Clone(planned))) != 10 || planned[0] < firstPort {
+		t.Errorf("ports of two nodes: %v", planned)
+	}
+	var all []int
+	for port := firstPort; port < lastPort; port++ {
+		all = append(all, port)
+	}
+	if ports, err := freePorts(1, all...); err == nil {
+		t.Errorf("all ports are planned, and %v is chosen", ports)
 	}
 }

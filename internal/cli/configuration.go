@@ -52,6 +52,28 @@ func (l *launcher) configured(i int) (control, api string, err error) {
 	return fmt.Sprintf("http://127.0.0.1:%d", c.Control), api, nil
 }
 
+// planned are the ports that local nodes are configured with. One that waits for its order does not listen on those of NATS yet, and one that is
+// stopped on none.
+func (l *launcher) planned(inv inventory) (all []int, err error) {
+	for i := range max(inv.Size, len(inv.Places)) {
+		if !l.folder.exists(configFile(i)) {
+			continue
+		}
+		var c struct {
+			NATS    int `yaml:"port"`
+			HTTP    int `yaml:"http-port"`
+			Control int `yaml:"control-port"`
+			Routes  int `yaml:"cluster-port"`
+			API     int `yaml:"api-port"`
+		}
+		if _, err := l.readConfig(i, &c); err != nil {
+			return nil, err
+		}
+		all = append(all, c.NATS, c.HTTP, c.Control, c.Routes, c.API)
+	}
+	return all, nil
+}
+
 // amend writes into a configuration what was not known when it was made: the bus's first admins, and a port for the API, which would be the
 // same on all nodes by default.
 func (l *launcher) amend(i int, inv inventory) error {
@@ -80,7 +102,11 @@ func (l *launcher) amend(i int, inv inventory) error {
 	}
 	changed := false
 	if c.API == nil {
-		ports, err := freePorts(1)
+		planned, err := l.planned(inv)
+		if err != nil {
+			return err
+		}
+		ports, err := freePorts(1, planned...)
 		if err != nil {
 			return err
 		}

@@ -119,7 +119,11 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		if err != nil {
 			return false, err
 		}
-		ports, err := freePorts(5)
+		planned, err := l.planned(inv)
+		if err != nil {
+			return false, err
+		}
+		ports, err := freePorts(5, planned...)
 		if err != nil {
 			return false, err
 		}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,11 +165,15 @@ const (
 	lastPort  = 32_000
 )
 
-// freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different.
-func freePorts(n int) ([]int, error) {
+// freePorts returns TCP ports of 127.0.0.1 that were free a moment ago, all different, and none of those that are planned for others.
+func freePorts(n int, planned ...int) ([]int, error) {
 	var out []int
 	for range 100 * n {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if slices.Contains(planned, port) {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue // somebody has it
 		}
