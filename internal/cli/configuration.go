@@ -74,6 +74,15 @@ func (l *launcher) planned(inv inventory) (all []int, err error) {
 	return all, nil
 }
 
+// freePorts returns free ports that no local node is configured with.
+func (l *launcher) freePorts(n int, inv inventory) ([]int, error) {
+	planned, err := l.planned(inv)
+	if err != nil {
+		return nil, err
+	}
+	return freePorts(n, planned...)
+}
+
 // amend writes into a configuration what was not known when it was made: the bus's first admins, and a port for the API, which would be the
 // same on all nodes by default.
 func (l *launcher) amend(i int, inv inventory) error {
@@ -102,11 +111,7 @@ func (l *launcher) amend(i int, inv inventory) error {
 	}
 	changed := false
 	if c.API == nil {
-		planned, err := l.planned(inv)
-		if err != nil {
-			return err
-		}
-		ports, err := freePorts(1, planned...)
+		ports, err := l.freePorts(1, inv)
 		if err != nil {
 			return err
 		}

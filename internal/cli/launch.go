@@ -119,11 +119,7 @@ func (l *launcher) configure(ctx context.Context, i int, inv inventory) (fresh b
 		if err != nil {
 			return false, err
 		}
-		planned, err := l.planned(inv)
-		if err != nil {
-			return false, err
-		}
-		ports, err := freePorts(5, planned...)
+		ports, err := l.freePorts(5, inv)
 		if err != nil {
 			return false, err
 		}
