@@ -72,7 +72,8 @@ const (
 // however slowly messages are taken: what was not heard is read from the history. Only what the history class has dropped before it
 // was read does not come.
 //
-// A room that keeps none is heard from now on only; what is said while there is no connection, or faster than it is taken, is lost.
+// A room that keeps none is heard from now on only; what is said while there is no connection, or faster than it is taken, is lost, and what is
+// still on its way between nodes when the connection moves to another one may come twice.
 //
 // The context bounds the subscribing only. It fails with ErrNotKept, ErrForbidden, ErrInvalid, ErrRemoved, ErrBadServer, ErrClosed and the context's
 // error.

@@ -25,8 +25,9 @@ const (
 )
 
 // parlour is a room that keeps nothing, with one who speaks and asks, one who answers, one who listens, and one who is in the room and
-// out of it by turns. Nothing is heard twice, nor by who is out of the room; no answer is another's; and while nothing befalls the cluster, all
-// that is said is heard and each request is answered, once.
+// out of it by turns. Nothing is heard by who is out of the room; no answer is another's; no request is put twice; and while nothing befalls the
+// cluster, all that is said is heard and each request is answered, once. A listener whose node stops may hear again through the next one what was
+// still on its way there.
 type parlour struct {
 	*library
 	model                               *crowd.Model
@@ -39,6 +40,7 @@ type parlour struct {
 	taken    map[uint64]bool // those that a node has, as the library says
 	heard    map[uint64]bool // by the listener
 	newest   uint64          // of these
+	again    int             // times that one came that had been heard
 	served   map[string]bool // requests that were put to the one who answers
 	answered int
 	awaited  int // in calm times
@@ -175,12 +177,16 @@ func (p *parlour) hear(m client.Message) {
 	if !ok {
 		return
 	}
+	calmly := p.calmly.Load()
 	p.mu.Lock()
 	twice := p.heard[number]
 	p.heard[number], p.newest = true, max(p.newest, number)
-	p.mu.Unlock()
 	if twice {
-		p.count(&p.found.Duplicated, "DUPLICATED: %d was heard twice", number)
+		p.again++
+	}
+	p.mu.Unlock()
+	if twice && calmly {
+		p.count(&p.found.Duplicated, "DUPLICATED: %d was heard twice, and nothing befell the cluster", number)
 	}
 }
 
@@ -274,8 +280,8 @@ func (p *parlour) verify(ctx context.Context, s *soak) error {
 		return err
 	}
 	p.mu.Lock()
-	s.say("  parlour: %d messages taken, %d heard; %d requests put, %d answered; %d messages and requests judged in calm times",
-		len(p.taken), len(p.heard), len(p.served), p.answered, p.awaited)
+	s.say("  parlour: %d messages taken, %d heard, %d of them again; %d requests put, %d answered; %d messages and requests judged in calm times",
+		len(p.taken), len(p.heard), p.again, len(p.served), p.answered, p.awaited)
 	p.mu.Unlock()
 	return p.turnAbout(ctx, s)
 }
