@@ -167,24 +167,26 @@ func (f *fleet) operate() *operation {
 	return o
 }
 
-// rest waits until each of so many clusters has had a pass, and none of these has written, and returns what they asked for.
+// rest waits until each of so many clusters has had a pass in which none has written, and then one more, as what a pass writes may come after the
+// last one has begun. It returns what was asked for in the last ones.
 func (o *operation) rest(clusters int) calls {
 	o.Helper()
-	for began := time.Now(); time.Since(began) < patience; {
+	for began, calm := time.Now(), false; time.Since(began) < patience; {
 		o.mu.Lock()
 		o.calls, o.met = calls{}, map[string]bool{}
 		o.mu.Unlock()
 		round := o.seen(clusters)
 		fmt.Fprintf(os.Stderr, "%5.0fs  a pass of each of %d clusters: %d passes, %d reads, %d writes\n", time.Since(began).Seconds(), clusters, round.passes, round.reads, round.writes)
-		if round.writes == 0 {
+		if calm && round.writes == 0 {
 			return round
 		}
+		calm = round.writes == 0
 	}
 	o.Fatalf("%d clusters do not come to rest in %v", clusters, patience)
 	return calls{}
 }
 
-// seen waits until each of so many clusters has had a pass.
+// seen waits until a pass of each of so many clusters has begun.
 func (o *operation) seen(clusters int) calls {
 	o.mu.Lock()
 	defer o.mu.Unlock()

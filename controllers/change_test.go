@@ -23,7 +23,7 @@ import (
 func TestChange(t *testing.T) {
 	c := sample(t, "one")
 	c.Spec.Replicas = 3
-	l := mustLab(t, c)
+	l := mustLab(t, c, withFuse)
 	grown := l.within("three members", ready)
 	stop := l.write(l.mustSay(0, 0, 10))
 	l.change(func(c *v1alpha1.UnibusCluster) {
