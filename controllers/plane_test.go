@@ -95,6 +95,7 @@ func (p *controlPlane) start(assets string) (err error) {
 	}
 	args := p.env.ControlPlane.GetAPIServer().Configure().
 		Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement"). // as OpenShift has it: who gives an object an owner needs further rights
+		Set("service-cluster-ip-range", "10.96.0.0/16").                         // the benchmark makes more Services than envtest has addresses
 		Set("feature-gates", "WatchList=false")                                  // as the lowest version has it: what is watched is listed before
 	if err := p.witness.listen(args, p.dir); err != nil {
 		return fmt.Errorf("watch what rights are needed: %w", err)
