@@ -111,7 +111,7 @@ func whole() bool {
 			return false
 		}
 	}
-	return !testing.Short() && !*every
+	return !testing.Short()
 }
 
 // TestEvents: what is told again is counted where it was told first. In other labs that is a matter of luck: the cluster must not have been written between.
