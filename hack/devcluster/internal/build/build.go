@@ -130,8 +130,9 @@ func (b *Builder) once(ctx context.Context, s step, number, dir string) (err err
 
 // make builds a step into dir. The folder source is its own.
 func (b *Builder) make(ctx context.Context, s step, source, dir string) error {
+	// What is linked without debug information need not be compiled with it.
 	ldflags := "-s -w"
-	args := []string{"-v", "-trimpath"}
+	args := []string{"-v", "-trimpath", "-gcflags=all=-dwarf=false"}
 	if s.tags != "" {
 		args = append(args, "-tags", s.tags)
 	}
