@@ -5,8 +5,10 @@ package controllers
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,8 +53,9 @@ func (f *fuse) burns() bool {
 // mourner ends an operator after a step that is no write, before that is reported, when the fuse says so.
 type mourner struct {
 	events.EventRecorder
-	fuse *fuse
-	die  context.CancelFunc
+	fuse  *fuse
+	die   context.CancelFunc
+	after func(action scaling.Action, why string)
 }
 
 // elsewhere are the steps that change nodes and JetStream.
@@ -60,6 +63,9 @@ var elsewhere = []scaling.Action{scaling.SendOrder, scaling.RemovePeer, scaling.
 
 func (m mourner) Eventf(about, related runtime.Object, kind, reason, action, note string, args ...any) {
 	m.EventRecorder.Eventf(about, related, kind, reason, action, note, args...)
+	if m.after != nil {
+		m.after(scaling.Action(action), fmt.Sprintf(note, args...))
+	}
 	if slices.Contains(elsewhere, scaling.Action(action)) && m.fuse.burns() {
 		natstest.Logger().Debug("operator ends", "after", action)
 		m.die()
@@ -92,5 +98,29 @@ func TestKilledAfterWrites(t *testing.T) {
 	natstest.Logger().Info("operators", "lives", lives)
 	if least := int64(3); lives < least || *every && lives < 8*least {
 		t.Errorf("operators lived only %d times", lives)
+	}
+}
+
+// TestBothKilledWhileOneLeaves: of two members one is about to be removed, and starts by itself no more, when both are killed. The other one, which has
+// not met it since, has no quorum without it, and knows it by an id alone: it is resumed, and then it leaves.
+func TestBothKilledWhileOneLeaves(t *testing.T) {
+	c := sample(t, "one")
+	c.Spec.Replicas = 3
+	var kills atomic.Int32
+	l := mustLab(t, c, func(l *lab) {
+		l.after = func(action scaling.Action, why string) {
+			if action == scaling.SendOrder && strings.HasPrefix(why, "demo-1-0 is about to be removed") && kills.Add(1) == 1 {
+				l.kill(1)
+				l.kill(0)
+			}
+		}
+	})
+	l.within("three members", ready)
+	said := l.mustSay(0, 0, 50)
+	l.scale(1)
+	l.within("one member", is("demo-0-0=member"))
+	l.expectHeard(0, said)
+	if kills.Load() == 0 {
+		t.Error("none was killed")
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/unibus/unibus/api/v1alpha1"
 	"github.com/unibus/unibus/internal/crdtest"
 	"github.com/unibus/unibus/internal/natstest"
+	"github.com/unibus/unibus/internal/scaling"
 )
 
 // limit is how long a condition may take on a slow machine.
@@ -40,6 +41,8 @@ type lab struct {
 	rest time.Duration
 	// fuse ends operators in the middle of what they do.
 	fuse *fuse
+	// after is called after each step that was taken, before the next one is decided on; nil for nothing.
+	after func(action scaling.Action, why string)
 	// version is that of the next operator, end ends the one that lives.
 	version atomic.Value
 	end     atomic.Pointer[context.CancelFunc]

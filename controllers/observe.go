@@ -224,6 +224,7 @@ func (p *pass) observeNodes(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	steering.Identify(p.nodes, p.record)
 	for i, n := range p.nodes {
 		p.seen.Places[i].Node = steering.Node(n)
 	}

@@ -61,7 +61,7 @@ func (l *lab) live(ctx context.Context, scheme *runtime.Scheme) error {
 	r := &Reconciler{Options: Options{Repository: "unibus/membershipd", Version: l.version.Load().(string), Namespace: "unibus-system",
 		Labels: map[string]string{v1alpha1.LabelName: v1alpha1.LabelManagedByValue}, Dial: l.Dial, Rest: l.rest, Grace: time.Second}}
 	r.Live = countingReader{m.GetAPIReader(), l}
-	r.Events = mourner{m.GetEventRecorder(v1alpha1.FieldOwner), l.fuse, die}
+	r.Events = mourner{m.GetEventRecorder(v1alpha1.FieldOwner), l.fuse, die, l.after}
 	if err := r.SetupWithManager(m); err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ func (o *observer) observeWith(ctx context.Context, inv inventory) (observation,
 		wg.Go(func() { ob.nodes[i], ob.silent[i] = o.launcher.status(ctx, i, p) })
 	}
 	wg.Wait()
+	steering.Identify(ob.nodes, ob.record.Record)
 	ob.seen = scaling.Observed{Now: time.Now().UTC(), KnownID: inv.ClusterID, Size: inv.Size}
 	for i, p := range inv.Places {
 		ob.seen.Places = append(ob.seen.Places, scaling.Place{

@@ -109,7 +109,7 @@ func (a *Admin) Know(urls, names []string) {
 		a.urls, a.next = slices.Clone(urls), 0
 	}
 	for _, n := range names {
-		a.names[peerID(n)] = n
+		a.names[PeerID(n)] = n
 	}
 }
 

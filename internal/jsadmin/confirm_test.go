@@ -13,7 +13,7 @@ func TestConfirm(t *testing.T) {
 	leads := func(name string, others ...string) claim {
 		c := claim{Leader: name, Size: len(others) + 1}
 		for _, o := range others {
-			c.Replicas = append(c.Replicas, peer{Name: o, ID: peerID(o), Current: true})
+			c.Replicas = append(c.Replicas, peer{Name: o, ID: PeerID(o), Current: true})
 		}
 		return c
 	}

@@ -47,7 +47,7 @@ type Member struct {
 // Has returns the member with a name.
 func (m Meta) Has(name string) (Member, bool) {
 	for _, p := range m.Members {
-		if p.Name == name || p.ID == peerID(name) {
+		if p.Name == name || p.ID == PeerID(name) {
 			return p, true
 		}
 	}
@@ -160,7 +160,7 @@ func confirm(said map[string]claim, nameOf func(peer) string) (Meta, error) {
 // weigh builds the group that leader claims, with its voters.
 func weigh(leader string, said map[string]claim, nameOf func(peer) string) Meta {
 	c := said[leader]
-	m := Meta{Leader: leader, Rescue: c.Rescue, Members: []Member{{Name: leader, ID: peerID(leader), Answered: true, Online: true, Current: true}}}
+	m := Meta{Leader: leader, Rescue: c.Rescue, Members: []Member{{Name: leader, ID: PeerID(leader), Answered: true, Online: true, Current: true}}}
 	for _, p := range c.Replicas {
 		n := nameOf(p)
 		own, answered := said[n]
@@ -195,8 +195,8 @@ func (a *Admin) nameOf(p peer) string {
 	return p.Name
 }
 
-// peerID is how nats-server derives a peer's id from its server name: the first eight bytes of its SHA-256 as base-62 digits.
-func peerID(name string) string {
+// PeerID is the id that a server of this name has in Raft groups, as nats-server derives it: the first eight bytes of its SHA-256 as base-62 digits.
+func PeerID(name string) string {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	sum := sha256.Sum256([]byte(name))
 	id := make([]byte, 8)

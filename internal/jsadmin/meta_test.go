@@ -53,7 +53,7 @@ func TestMoveMetaLeader(t *testing.T) {
 func TestPeerID(t *testing.T) {
 	l := mustCluster(t, 1+2, false)
 	for _, s := range l.srv {
-		if got := peerID(s.Name()); got != s.Node() {
+		if got := PeerID(s.Name()); got != s.Node() {
 			t.Errorf("peer id of %s is %s, the server says %s", s.Name(), got, s.Node())
 		}
 	}

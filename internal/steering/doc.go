@@ -5,6 +5,7 @@
 package steering
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -69,6 +70,26 @@ func (d dialer) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), StatusLimit)
 	defer cancel()
 	return d.dial(ctx, network, address)
+}
+
+// Identify puts their names in place of the ids by which nodes tell of members that they have not met since their start. The record, which may be nil,
+// knows all names.
+func Identify(nodes []*v1.NodeStatus, record *scaling.Record) {
+	if record == nil {
+		return
+	}
+	names := make(map[string]string, len(record.Names))
+	for name := range record.Names {
+		names[jsadmin.PeerID(name)] = name
+	}
+	for _, n := range nodes {
+		if n == nil || n.Meta == nil {
+			continue
+		}
+		for i, m := range n.Meta.Members {
+			n.Meta.Members[i] = cmp.Or(names[m], m)
+		}
+	}
 }
 
 // Node is a node's word as scaling reads it, nil for one that does not answer or is about to end.

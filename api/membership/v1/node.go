@@ -100,6 +100,6 @@ type MetaView struct {
 	Leader string `json:"leader,omitempty"`
 	// Size is the number of members of the group.
 	Size int `json:"size"`
-	// Members are server names, the node's own included, sorted.
+	// Members are server names, the node's own included, sorted; for one that the node has not met since its start, the id that it has in Raft groups.
 	Members []string `json:"members"`
 }
