@@ -15,8 +15,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/console"
+	"github.com/unibus/unibus/internal/embeddednats"
 	"github.com/unibus/unibus/internal/natstest"
 	"github.com/unibus/unibus/internal/scaling"
 )
@@ -56,6 +59,24 @@ func TestStatusOfWhatIsNoNode(t *testing.T) {
 	defer redirect.Close()
 	if s, err := ctl.Status(t.Context(), redirect.URL); err == nil || !strings.Contains(err.Error(), "307") {
 		t.Errorf("a redirect was followed: %+v, %v", s, err)
+	}
+}
+
+// A node that has not met a member since its start tells of it by an id; decisions go by names.
+func TestMemberThatANodeHasNotMet(t *testing.T) {
+	ctl, err := newControl(tlsFiles{})
+	must(t, err)
+	f := folder{t.TempDir()}
+	must(t, f.writeRecord(t.Context(), &scaling.Record{Names: map[string]scaling.Name{"a-0-0": {Phase: scaling.Member}, "a-1-0": {Phase: scaling.Removing, Place: 1}}}, 0))
+	node := mustAnswer(t, "", fmt.Sprintf(`{"diskID":"a","phase":"running","serverName":"a-0-0","meta":{"size":3,"members":[%q,%q,"a-0-0"]}}`,
+		embeddednats.PeerID("a-1-0"), embeddednats.PeerID("a-2-0")))
+	o := &observer{folder: f, launcher: &launcher{folder: f, control: ctl}, control: ctl}
+	defer o.close()
+	seen, err := o.observeWith(t.Context(), inventory{Name: "a", Places: []place{{Control: node.URL}}})
+	must(t, err)
+	want := []string{"a-1-0", embeddednats.PeerID("a-2-0"), "a-0-0"} // nobody knows the name of the second one
+	if diff := cmp.Diff(want, seen.seen.Places[0].Node.Members); diff != "" {
+		t.Error(diff)
 	}
 }
 
