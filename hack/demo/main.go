@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -101,6 +102,11 @@ func parse(args []string, notes io.Writer) (o options, err error) {
 		return o, fmt.Errorf("%q is no flag", f.Arg(0))
 	case !o.down && (p.Images == "" || p.Version == ""):
 		return o, errors.New("images are needed that the Kubernetes can pull: make images PUSH=registry/prefix, then make demo CLUSTER=current IMAGES=registry/prefix")
+	}
+	for _, program := range []string{"kubectl", "helm"} { // devcluster has its own
+		if _, err := exec.LookPath(program); err != nil && p.Devcluster == "" {
+			return o, fmt.Errorf("kubectl's current context is used by kubectl and helm: install %s, or put it on the PATH", program)
+		}
 	}
 	if p.Root, err = os.Getwd(); err != nil {
 		return o, err

@@ -22,6 +22,28 @@ func TestWithoutImages(t *testing.T) {
 	}
 }
 
+// TestWithoutPrograms: the same holds for what the current context is used by.
+func TestWithoutPrograms(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("PATH", mustPrograms(t, "kubectl"))
+	var out, notes bytes.Buffer
+	if code := run(t.Context(), []string{"-down"}, &out, &notes); code != 2 || !strings.Contains(notes.String(), "install helm") {
+		t.Errorf("exit code %d: %s", code, notes.String())
+	}
+}
+
+// mustPrograms returns a folder with programs of these names, which fail.
+func mustPrograms(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // TestRecording: lines come up as they were written, whatever is in them; what was waited for is left out.
 func TestRecording(t *testing.T) {
 	var out bytes.Buffer
@@ -56,7 +78,7 @@ func TestRecording(t *testing.T) {
 // TestEnds: a demo that fails, or is interrupted, says how to go on, and nothing is ok.
 func TestEnds(t *testing.T) {
 	t.Chdir(t.TempDir())
-	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("PATH", mustPrograms(t, "kubectl", "helm")+":"+os.Getenv("PATH"))
 	interrupted, stop := context.WithCancel(t.Context())
 	stop()
 	for _, c := range []struct {
