@@ -17,6 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+// spaces is what the names of all spaces begin with.
+const spaces = "conformance-"
+
 // space is a namespace that is the test's own, and enforces the Pod Security Standard `restricted`: every pod here meets it.
 type space struct {
 	t    *testing.T
@@ -26,7 +29,7 @@ type space struct {
 func newSpace(t *testing.T) space {
 	t.Helper()
 	made, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		GenerateName: "conformance-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+		GenerateName: spaces, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -186,6 +186,18 @@ func TestDrain(t *testing.T) {
 	s.awaitDisruptions(0)
 
 	node := pods["db-1"].Spec.NodeName
+	eventually(t, "pods of an earlier test, which no controller has and drain would stop at, have ended", func(ctx context.Context) error {
+		left, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+		if err != nil {
+			return err
+		}
+		for _, p := range left.Items {
+			if metav1.GetControllerOf(&p) == nil && strings.HasPrefix(p.Namespace, spaces) {
+				return fmt.Errorf("%s/%s is there", p.Namespace, p.Name)
+			}
+		}
+		return nil
+	})
 	drain := func(timeout string) error {
 		_, err := devcluster("kubectl", "drain", node, "--delete-emptydir-data", "--timeout="+timeout)
 		return err
