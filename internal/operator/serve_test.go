@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ import (
 const (
 	limit     = 2 * time.Minute
 	namespace = "unibus-system"
+	account   = "system:serviceaccount:" + namespace + ":unibus-operator"
 )
 
 func must(t testing.TB, err error) {
@@ -44,8 +46,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// mustServe starts an API server with the definitions and with what is in config/rbac, and has KUBECONFIG be that of the operator.
-func mustServe(t *testing.T) client.Client {
+// auditLog has what the API server was asked for, a line each: {"verb": ..., "user": {"username": ...}, "objectRef": {"resource": ...}}.
+const auditLog = "audit.log"
+
+// mustServe starts an API server with the definitions and with what is in config/rbac, and has KUBECONFIG be that of the operator. The API server's audit
+// log is in dir.
+func mustServe(t *testing.T, dir string) client.Client {
 	t.Helper()
 	log.SetLogger(logr.Discard())
 	assets, config := os.Getenv("KUBEBUILDER_ASSETS"), filepath.Join(crdtest.Root(), "config")
@@ -54,6 +60,9 @@ func mustServe(t *testing.T) client.Client {
 	}
 	env := envtest.Environment{BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: limit, ControlPlaneStopTimeout: limit,
 		CRDDirectoryPaths: []string{filepath.Join(config, "crd", "bases"), filepath.Join(assets, "crds")}, ErrorIfCRDPathMissing: true}
+	policy := filepath.Join(dir, "policy.yaml")
+	must(t, os.WriteFile(policy, []byte(`{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}`), 0o600))
+	env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policy).Set("audit-log-path", filepath.Join(dir, auditLog))
 	admin, err := env.Start()
 	must(t, err)
 	t.Cleanup(func() { must(t, env.Stop()) })
@@ -73,7 +82,7 @@ func mustServe(t *testing.T) client.Client {
 			}
 		}
 	}
-	operator, err := env.AddUser(envtest.User{Name: "system:serviceaccount:" + namespace + ":unibus-operator", Groups: []string{"system:serviceaccounts", "system:authenticated"}}, new(rest.Config))
+	operator, err := env.AddUser(envtest.User{Name: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, new(rest.Config))
 	must(t, err)
 	kubeconfig, err := operator.KubeConfig()
 	must(t, err)
@@ -96,7 +105,8 @@ func mustToken(t *testing.T, api client.Client, name string) string {
 // TestServes: with the rights of config/rbac the operator works, which check says while it is so, and shows its metrics to whom an
 // administrator lets see them, and to nobody else.
 func TestServes(t *testing.T) {
-	api := mustServe(t)
+	dir := t.TempDir()
+	api := mustServe(t, dir)
 	port, err := natstest.FreePort()
 	must(t, err)
 	s := settings{operatorNamespace: namespace, labels: map[string]string{"a": "b"}, leaderElection: true, probes: "0", metrics: fmt.Sprintf("127.0.0.1:%d", port)}
@@ -146,5 +156,34 @@ func TestServes(t *testing.T) {
 	defer end()
 	if err := check(short, s); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no operator holds the lease") {
 		t.Errorf("check says %v when no operator is at work", err)
+	}
+	expectNeeded(t, api, filepath.Join(dir, auditLog))
+}
+
+// expectNeeded expects that the operator has used every right of the role for its Lease. Package controllers has the same of the other role.
+func expectNeeded(t *testing.T, api client.Client, audit string) {
+	t.Helper()
+	role := new(rbacv1.Role)
+	must(t, api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "unibus-operator-leader-election"}, role))
+	log, err := os.ReadFile(audit)
+	must(t, err)
+	used := map[string]bool{}
+	for line := range bytes.Lines(log) {
+		var e struct {
+			Verb      string
+			User      authenticationv1.UserInfo
+			ObjectRef struct{ Resource, APIGroup, Namespace string }
+		}
+		must(t, json.Unmarshal(line, &e))
+		if e.User.Username == account && e.ObjectRef.Namespace == namespace {
+			used[e.Verb+" "+e.ObjectRef.Resource+"."+e.ObjectRef.APIGroup] = true
+		}
+	}
+	for _, rule := range role.Rules {
+		for _, verb := range rule.Verbs {
+			if right := verb + " " + rule.Resources[0] + "." + rule.APIGroups[0]; !used[right] {
+				t.Errorf("the operator may %s, and has not needed it", right)
+			}
+		}
 	}
 }
