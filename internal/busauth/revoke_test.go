@@ -4,6 +4,8 @@ package busauth
 
 import (
 	"encoding/binary"
+	"errors"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -136,8 +138,12 @@ func TestRevokeManyAtOnce(t *testing.T) {
 		c.do("")
 	}
 	for _, c := range out {
-		if line, err := c.in.ReadString('\n'); err == nil {
-			t.Errorf("who was subscribed is told %q, and not dropped", line)
+		line, err := c.in.ReadString('\n')
+		for err == nil && line == "PING\r\n" { // asked, on a slow machine, whether it is there
+			line, err = c.in.ReadString('\n')
+		}
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("who was subscribed is told %q, %v, and not dropped", line, err)
 		}
 	}
 }
