@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +75,8 @@ func (p *program) restore(ctx context.Context) (*growResult, error) {
 	return r, r.look(ctx, three, append(w.ids, again.ids...))
 }
 
-// restoreAll restores all streams of a backup, once there is a meta leader.
+// restoreAll restores all streams of a backup, once there is a meta leader. Who sends a backup to a server that has not heard yet whom the others listen
+// for is told that nobody does, has to remove what there is of the stream, and to begin anew.
 func (p *program) restoreAll(ctx context.Context, b *bus, dir string) error {
 	err := until(ctx, "a meta group of three", time.Minute, 10*time.Millisecond, func() bool {
 		sys, err := b.connect(accountSystem)
@@ -92,8 +95,17 @@ func (p *program) restoreAll(ctx context.Context, b *bus, dir string) error {
 		return err
 	}
 	for _, s := range streams {
-		if err := p.nats(ctx, b, "backup", "restore", "stream", filepath.Join(dir, s.Name()), "--replicas", "3", "--no-progress"); err != nil {
-			return err
+		var last error
+		err := until(ctx, "a restore", time.Minute, 10*time.Millisecond, func() bool {
+			last = p.nats(ctx, b, "backup", "restore", "stream", filepath.Join(dir, s.Name()), "--replicas", "3", "--no-progress")
+			if last != nil {
+				slog.Info("a restore is begun anew", "stream", s.Name(), "error", last)
+				_ = p.nats(ctx, b, "stream", "rm", "--force", s.Name()) // there may be nothing
+			}
+			return last == nil
+		})
+		if err != nil {
+			return errors.Join(err, last)
 		}
 	}
 	return nil
