@@ -33,6 +33,9 @@ func TestScalingPlan(t *testing.T) {
 		n.Phase, n.Place = phase, place
 		p.record.Names[name] = n
 	}
+	lose := func(place int) func(*pass) {
+		return func(p *pass) { p.lost = map[string]string{p.c.PodName(place) + "-0": "it is gone"} }
+	}
 	for name, c := range map[string]struct {
 		members, wished int
 		change          func(*pass)
@@ -49,8 +52,11 @@ func TestScalingPlan(t *testing.T) {
 		"one has left":             {3, 1, func(p *pass) { phase(p, 2, scaling.Removed) }, "leave 1/1/0, stop-places 1/1/0"},
 		"volumes are deleted":      {3, 1, func(p *pass) { p.c.Spec.Storage.WhenScaled = v1alpha1.VolumeDelete }, "leave 2/2/0, leave 1/1/0, stop-places 1/1/0, delete-volume 1/1/0"},
 		"cancelled while one left": {3, 3, func(p *pass) { phase(p, 2, scaling.Leaving) }, ""},
-		"one is replaced":          {3, 3, func(p *pass) { phase(p, 2, scaling.Removing) }, ""},
-		"one is lost":              {3, 5, func(p *pass) { p.lost = map[string]string{"demo-1-0": "it is gone"} }, ""},
+		"one is replaced":          {3, 3, func(p *pass) { phase(p, 1, scaling.Removing) }, "leave 2/2/0, join 3/2/1, raise-replicas 3/2/1"},
+		"one is lost":              {3, 3, lose(1), "leave 2/2/0, join 3/2/1, raise-replicas 3/2/1"},
+		"one is lost, and grows":   {3, 5, lose(1), "leave 2/2/0, join 3/2/1, join 4/3/1, join 5/3/2, raise-replicas 5/3/2"},
+		"one is lost, and shrinks": {3, 1, lose(2), "leave 2/2/0, leave 1/1/0, stop-places 1/1/0"},
+		"set back in the middle":   {2, 1, func(p *pass) { phase(p, 2, scaling.Ordered) }, "join 3/2/1, leave 2/2/0, leave 1/1/0, stop-places 1/1/0"},
 		"nobody leads":             {1, 3, func(p *pass) { p.Meta, p.NoLeader = nil, errors.New("nobody") }, ""},
 		"a person is needed":       {1, 3, func(p *pass) { p.step = person }, "wait 1/1/0"},
 		"not founded":              {1, 3, func(p *pass) { phase(p, 0, scaling.Ordered) }, ""},
@@ -70,12 +76,12 @@ func TestScalingPlan(t *testing.T) {
 
 // TestScalingPlanIsKept: what is planned first is what is decided on first.
 func TestScalingPlanIsKept(t *testing.T) {
-	for members, wished := range map[int]int{1: 3, 3: 1, 5: 3} {
-		p := seen(members)
-		p.c.Spec.Replicas, p.set = int32(wished), newSet(fmt.Sprint(wished))
-		size := int32(max(members, wished))
+	for _, c := range []struct{ members, wished, lost int }{{1, 3, none}, {3, 1, none}, {5, 3, none}, {3, 3, 1}, {3, 1, 2}, {3, 5, 0}} {
+		p := seen(c.members)
+		p.c.Spec.Replicas, p.set = int32(c.wished), newSet(fmt.Sprint(c.wished))
+		size := int32(max(c.members, c.wished))
 		p.set.Spec.Replicas = &size
-		for place := members; place < wished; place++ {
+		for place := c.members; place < c.wished; place++ {
 			p.nodes = append(p.nodes, &v1.NodeStatus{Phase: v1.NodeWaiting, DiskID: fmt.Sprint("empty", place), Nonce: "n"})
 			p.pods[place] = p.pods[0]
 		}
@@ -83,9 +89,13 @@ func TestScalingPlanIsKept(t *testing.T) {
 		p.place()
 		p.nodes = nodes
 		for i, n := range nodes {
-			if name := p.record.Names[n.ServerName]; i < members {
+			if name := p.record.Names[n.ServerName]; i < c.members {
 				n.DiskID, name.DiskID = n.ServerName, n.ServerName
 				p.record.Names[n.ServerName] = name
+			}
+			if i == c.lost {
+				p.lost = map[string]string{n.ServerName: "it is gone"}
+				continue
 			}
 			p.seen.Places[i].Node = steering.Node(n)
 		}
@@ -93,7 +103,10 @@ func TestScalingPlanIsKept(t *testing.T) {
 		step := p.decide()
 		plan := p.facts(nil).scalingPlan()
 		if step.Action != scaling.WriteRecord || len(plan) == 0 || !strings.Contains(plan[0].Why, strings.TrimSuffix(step.Name, "-0")) {
-			t.Errorf("from %d to %d: %+v is decided, %+v planned", members, wished, step, plan)
+			t.Errorf("%+v: %+v is decided, %+v planned", c, step, plan)
 		}
 	}
 }
+
+// none is no place.
+const none = -1

@@ -16,25 +16,29 @@ import (
 	"github.com/unibus/unibus/internal/natstest"
 )
 
-// TestRotateKeys: the key by which the operator enters and the one that signs its orders are replaced by operators that end in the middle of it.
-// The node is made anew twice and has what it had; others join by orders of the new key, and nobody obeys the former ones.
+// TestRotateKeys: the key by which the operator enters and the one that signs its orders are replaced under a writer, by operators that end in the middle of
+// it. Each node is made anew twice, nothing is refused and nothing lost meanwhile; who joins later does so by orders of the new key, and nobody obeys the
+// former ones.
 func TestRotateKeys(t *testing.T) {
-	l := mustLab(t, sample(t, "one"), withFuse)
-	l.within("a cluster of one", ready)
-	said := l.mustSay(0, 0, 10)
+	c := sample(t, "one")
+	c.Spec.Replicas = 3
+	l := mustLab(t, c, withFuse)
+	formed := l.within("three members", ready)
 	former := l.mustSecret(l.cluster.KeysSecretName()).Data
-	if !l.obeys(0, former[keyOperator]) {
-		t.Fatal("the operator's own key is refused")
+	for place := range 3 {
+		if !l.obeys(place, former[keyOperator]) {
+			t.Fatalf("place %d refuses the operator's own key", place)
+		}
 	}
+	stop := l.write(l.mustSay(0, 0, 10))
 	l.change(func(c *v1alpha1.UnibusCluster) {
 		c.Annotations = map[string]string{v1alpha1.AnnotationRotate: "keys/1"}
 	})
-	l.within("other keys", func(c *v1alpha1.UnibusCluster) bool {
+	rotated := l.within("other keys", func(c *v1alpha1.UnibusCluster) bool {
 		return ready(c) && *c.Status.Keys == v1alpha1.SecretStatus{Generation: 2, Phase: phaseStable}
 	})
-	l.expectHeard(0, said)
-	if l.pods() != 3 {
-		t.Errorf("%d pods were made, want 3", l.pods())
+	if names(rotated) != names(formed) || l.pods() != 9 {
+		t.Errorf("members: %s in %d pods, want %s in 9", names(rotated), l.pods(), names(formed))
 	}
 	now := l.mustSecret(l.cluster.KeysSecretName()).Data
 	for _, key := range []string{keyOperator, keyOrder} {
@@ -42,9 +46,11 @@ func TestRotateKeys(t *testing.T) {
 			t.Errorf("the Secret does not hold another %s alone", key)
 		}
 	}
+	l.scale(1)
+	l.within("a cluster of one", is("demo-0-0=member"))
 	l.scale(3)
-	l.within("members that the new key has ordered in", ready)
-	l.expectHeard(2, said)
+	l.within("members that the new key has ordered in", is("demo-0-0=member demo-1-1=member demo-2-1=member"))
+	l.expectHeard(2, stop())
 	for place := range 3 {
 		if !l.obeys(place, now[keyOperator]) || l.obeys(place, former[keyOperator]) {
 			t.Errorf("place %d: the node does not obey the new key alone", place)
