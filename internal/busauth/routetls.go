@@ -63,7 +63,7 @@ func (f *Files) RouteConfig() *tls.Config {
 
 // ServerConfig returns the configuration of a port that clients connect to: the certificate is the file's as it is now. With
 // clientCerts every client must present a certificate for client use, of a CA in the CA file as it is now, under whatever name;
-// who it is, is for the layer above.
+// who it is, is for the layer above. Without them clients stand in line, and are turned away with ErrCrowd.
 func (f *Files) ServerConfig(clientCerts bool) *tls.Config {
 	c := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
@@ -76,8 +76,9 @@ func (f *Files) ServerConfig(clientCerts bool) *tls.Config {
 		c.VerifyConnection = func(cs tls.ConnectionState) error {
 			return f.verifyPeer(cs, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, "")
 		}
+		return c
 	}
-	return c
+	return newGate(&f.refused).guard(c)
 }
 
 // CheckRoute says whether peers with the same CA file would accept the node's own certificate on a route, now.

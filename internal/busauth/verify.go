@@ -145,7 +145,7 @@ func (r *refusals) add(err error) {
 	if r.by == nil {
 		r.by = map[string]uint64{}
 	}
-	for _, reason := range []error{ErrNoCertificate, ErrExpired, ErrNotYetValid, ErrAuthority, ErrUsage, ErrName, ErrCertificate} {
+	for _, reason := range []error{ErrNoCertificate, ErrExpired, ErrNotYetValid, ErrAuthority, ErrUsage, ErrName, ErrCertificate, ErrCrowd} {
 		if errors.Is(err, reason) {
 			r.by[reason.Error()]++
 			return

@@ -26,7 +26,7 @@ var (
 	descExpiry      = desc("certificate_expiry_timestamp_seconds", "When a certificate in use expires.", "use")
 	descUsable      = desc("certificate_files_usable", "0 while the files can't be used as they are (half rotated, cut off, gone): what was last good stays in force.", "use")
 	descSecrets     = desc("route_secret_files_usable", "0 while the files of route secrets can't be used as they are: what they last had stays in force, and NATS would go on with it until the process ends.")
-	descRefused     = desc("tls_peers_refused_total", "Peers whose certificate was refused, by use (route is control's as well) and reason.", "use", "reason")
+	descRefused     = desc("tls_peers_refused_total", "Peers that were refused in a TLS handshake, by use (route is control's as well) and reason: their certificate, or too many clients at once.", "use", "reason")
 	descLogins      = desc("logins_total", "Connections by what authentication said; too-many is a user who has as many as one may.", "verdict")
 	descAdmits      = desc("directory_ready", "1 when users are admitted: all users and rooms are known, and the node is not cut off from changes.")
 	descAge         = desc("directory_age_seconds", "How long ago it was last proven that no change of users and rooms was missed.")
