@@ -18,17 +18,18 @@ import (
 func TestGate(t *testing.T) {
 	ca := mustCA(t, "ca")
 	leaf := localLeaf(t, ca)
-	g, asked := gate{make(chan struct{}, 1), time.Millisecond, new(refusals)}, make(chan struct{}, 2)
-	guarded := g.guard(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	g, asked := gate{make(chan struct{}, 1), patience, new(refusals)}, make(chan struct{}, 2)
+	c := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		asked <- struct{}{}
 		return &leaf.TLS, nil
-	}})
+	}}
+	guarded, hasty := g.guard(c), gate{g.places, time.Millisecond, g.refused}.guard(c)
 	client := &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}
 	stranger := &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	free := func() bool { return len(g.places) == 0 }
 
 	g.places <- struct{}{}
-	if server, dialer := handshake(t, guarded, client); !errors.Is(server, ErrCrowd) || dialer == nil {
+	if server, dialer := handshake(t, hasty, client); !errors.Is(server, ErrCrowd) || dialer == nil {
 		t.Errorf("with no place left the server says %v, the client %v", server, dialer)
 	}
 	<-g.places
@@ -64,4 +65,13 @@ type deaf struct {
 func (d deaf) Read([]byte) (int, error) {
 	<-d.ctx.Done()
 	return 0, io.EOF
+}
+
+// TestClientPortsHaveAGate: clients stand in line, and whoever has a certificate for control does not.
+func TestClientPortsHaveAGate(t *testing.T) {
+	ca := mustCA(t, "ca")
+	f := mustPKI(t, localLeaf(t, ca), ca).open(t)
+	if f.ServerConfig(false).GetConfigForClient == nil || f.ServerConfig(true).GetConfigForClient != nil {
+		t.Error("the port of clients has no gate, or that of control has one")
+	}
 }
