@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	// answerLimit is how long an append may go unanswered until it is sent again.
-	answerLimit = 2 * time.Second
 	// resendFor is how long one is sent again: nodes remember ids for DuplicateWindow.
 	resendFor = v1.DuplicateWindow - 30*time.Second
 	// sweepEvery is how often those that wait are looked through.
@@ -67,6 +65,7 @@ type appends struct {
 	mu      sync.Mutex // may be locked while sending is held, not the other way round
 	number  uint64
 	waiting map[uint64]*appending
+	patience
 	resting bool          // nobody looks through them, for there are none
 	room    chan struct{} // closed when there is room for many more, nil while nobody waits for that
 	idle    chan struct{} // closed when none is open, nil while nobody wants to know
@@ -176,7 +175,7 @@ func (a *appends) place(p *appending, now time.Time) (number uint64, room <-chan
 		}
 		return 0, a.room
 	}
-	p.first, p.again, p.turn = now, now.Add(answerLimit), a.c.turn()
+	p.first, p.again, p.turn = now, now.Add(a.wait(0)), a.c.turn()
 	a.number++
 	a.waiting[a.number] = p
 	a.open.Add(1)
@@ -226,6 +225,9 @@ func (a *appends) hear(m *nats.Msg) {
 		p.last, p.again = err, time.Now().Add(backoff(p.tries, firstPause, mostPause))
 		a.mu.Unlock()
 		return
+	}
+	if p.tries == 0 && !p.first.IsZero() {
+		a.note(time.Since(p.first))
 	}
 	a.drop(number)
 	a.mu.Unlock()
@@ -306,7 +308,7 @@ func (a *appends) putAgain(number uint64, p *appending, turn uint64, now time.Ti
 	default:
 		p.tries++
 	}
-	p.turn, p.again = turn, now.Add(answerLimit)
+	p.turn, p.again = turn, now.Add(a.wait(p.tries))
 	return nil
 }
 
