@@ -70,6 +70,7 @@ func (m *members) run(ctx context.Context, server *embeddednats.Server) error {
 	defer pages.Close()
 	service, err := rooms.New(rooms.Config{Clients: conns[clients], Pages: pages, History: conns[embeddednats.AccountHistory],
 		Node: server.Unwrap().ID(), Map: func(subject, to string) error { return server.Map(clients, subject, to) },
+		Alone:     func() bool { return server.Unwrap().NumRoutes() == 0 },
 		Directory: m.directory, Logger: m.log})
 	if err != nil {
 		return err

@@ -178,6 +178,7 @@ func (b *bus) serve(node *natstest.Node, change func(*Config)) {
 	cfg := Config{Clients: node.MustConnect(b.t, embeddednats.AccountClients), Pages: node.MustConnect(b.t, embeddednats.AccountClients),
 		History: node.MustConnect(b.t, embeddednats.AccountHistory),
 		Map:     func(from, to string) error { return node.Map(embeddednats.AccountClients, from, to) }, Node: node.Unwrap().ID(),
+		Alone:     func() bool { return node.Unwrap().NumRoutes() == 0 },
 		Directory: b.dir, Logger: natstest.Logger()}
 	if change != nil {
 		change(&cfg)
@@ -198,7 +199,7 @@ func (b *bus) serve(node *natstest.Node, change func(*Config)) {
 	b.t.Cleanup(stop)
 	b.stops = append(b.stops, stop)
 	b.services = append(b.services, s)
-	natstest.Within(b.t, natstest.Patience, "services", func() bool { return b.served(node) })
+	natstest.Within(b.t, natstest.Patience, "services", func() bool { return b.served(node) && s.mapped.Load() != s.alone.Load() })
 }
 
 // served says whether the node's own services take requests: interest of another node would do for a request.

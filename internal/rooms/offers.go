@@ -65,13 +65,31 @@ func (s *Service) enter() (subs []*subscription, err error) {
 			if err := o.on.FlushTimeout(s.cfg.AppendTimeout); err != nil {
 				return subs, fmt.Errorf("subscribe to %s: %w", o.subjects, err)
 			}
-			if err := s.cfg.Map(o.subjects, v1.LocalSubjects(o.subjects, s.cfg.Node)); err != nil {
-				return subs, err
-			}
 		}
 	}
 	s.cfg.Logger.Info("rooms are served")
 	return subs, nil
+}
+
+// near has what this node's clients ask go to this node, or no longer.
+func (s *Service) near(want bool) error {
+	if want == s.mapped.Load() {
+		return nil
+	}
+	defer s.mapped.Store(want)
+	for _, o := range s.offers() {
+		if !o.local {
+			continue
+		}
+		to := ""
+		if want {
+			to = v1.LocalSubjects(o.subjects, s.cfg.Node)
+		}
+		if err := s.cfg.Map(o.subjects, to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leave takes no more requests, and returns when those that were taken are answered.
@@ -79,12 +97,8 @@ func (s *Service) leave(subs []*subscription) {
 	if len(subs) == 0 {
 		return
 	}
-	for _, o := range s.offers() {
-		if o.local {
-			if err := s.cfg.Map(o.subjects, ""); err != nil {
-				s.cfg.Logger.Warn("requests still go to this node first", "error", err)
-			}
-		}
+	if err := s.near(false); err != nil {
+		s.cfg.Logger.Warn("requests still go to this node first", "error", err)
 	}
 	limit, cancel := context.WithTimeout(context.Background(), 2*s.cfg.AppendTimeout)
 	defer cancel()

@@ -3,12 +3,14 @@
 package rooms
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
 )
 
@@ -22,7 +24,8 @@ func TestProbes(t *testing.T) {
 	}{
 		"one after the other": {0, nil, 3},
 		"on their own":        {probeAfter + time.Millisecond, nil, appends},
-		"of another's client": {0, func(c *Config) { c.Map = nil }, appends},
+		"not alone":           {0, func(c *Config) { c.Alone = nil }, 3},
+		"of another's client": {0, func(c *Config) { c.Map, c.Alone = nil, nil }, appends},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var now, probes atomic.Int64
@@ -51,4 +54,39 @@ func TestProbes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A lone node maps nothing; when others come it does, and no longer when they have gone or it serves no more.
+func TestMapsForOthersOnly(t *testing.T) {
+	var others atomic.Bool
+	var mapped sync.Map
+	b := newBus(t, 1, smallClass(), func(c *Config) {
+		mapping := c.Map
+		c.Alone = func() bool { return !others.Load() }
+		c.Map = func(from, to string) error {
+			if mapped.Store(from, to); to == "" {
+				mapped.Delete(from)
+			}
+			return mapping(from, to)
+		}
+	})
+	a := b.client(alice)
+	expect := func(when string, want int) {
+		t.Helper()
+		b.within(when, func() bool {
+			n := 0
+			mapped.Range(func(any, any) bool { n++; return true })
+			return n == want
+		})
+		a.mustAppend(red, when)
+	}
+	expect("alone: nothing is mapped", 0)
+	others.Store(true)
+	expect("with others: appends and history are", 2)
+	others.Store(false)
+	expect("alone again: nothing is mapped", 0)
+	others.Store(true)
+	expect("with others again: appends and history are", 2)
+	b.stops[0]()
+	b.within("served no more: nothing is mapped", func() bool { _, ok := mapped.Load(v1.AppendSubjects); return !ok })
 }
