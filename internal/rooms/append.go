@@ -30,6 +30,7 @@ const (
 type appender struct {
 	out    nats.Msg
 	header nats.Header
+	size   int // of the message as it is kept, in bytes
 	// One value each of the headers that the node sets.
 	sender, id, scoped [1]string
 	name               []byte
@@ -65,8 +66,8 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 	if refused := a.stamp(m, c.user, c.room); refused != nil {
 		return refused
 	}
-	if size := headerSize(a.header) + len(m.Data); size > int(class.MaxMessageBytes) {
-		return tooLarge(size, class)
+	if a.size > int(class.MaxMessageBytes) {
+		return tooLarge(a.size, class)
 	}
 	if refused := s.limits[serviceAppend].allow(class, c.user, c.room, c.at); refused != nil {
 		return refused
@@ -88,7 +89,7 @@ func (s *Service) tryAppend(m *nats.Msg, c caller) *v1.Error {
 			s.pending.take(number)
 		}
 		if errors.Is(err, nats.ErrMaxPayload) {
-			return tooLarge(headerSize(a.header)+len(m.Data), class)
+			return tooLarge(a.size, class)
 		}
 		return errNotSent
 	}
@@ -112,15 +113,17 @@ func (a *appender) stamp(m *nats.Msg, user, room string) *v1.Error {
 	if m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data) {
 		return errBadHeaders // the client library drops a block that it can't read
 	}
-	id, refused := copyHeaders(a.header, m.Header)
+	id, size, refused := copyHeaders(a.header, m.Header)
 	if refused != nil {
 		return refused
 	}
+	a.size = headerBlock + size + lineSize(v1.HeaderSender, user) + len(m.Data)
 	a.sender[0] = user
 	a.header[v1.HeaderSender] = a.sender[:]
 	if id != "" {
 		a.id[0], a.scoped[0] = id, a.scope(user, room, id)
 		a.header[v1.HeaderID], a.header[v1.HeaderMessageID] = a.id[:], a.scoped[:]
+		a.size += lineSize(v1.HeaderID, id) + lineSize(v1.HeaderMessageID, a.scoped[0])
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package rooms
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,35 @@ func TestAppendRefuses(t *testing.T) {
 	}
 	if messages, _ := b.client(alice).history(red, v1.HistoryRequest{}); len(messages) != 0 {
 		t.Errorf("%d messages were kept", len(messages))
+	}
+}
+
+// The bound is told by the service, to the byte: the stream would say it in its own words.
+func TestAppendKnowsTheSize(t *testing.T) {
+	class := smallClass()
+	class.MaxMessageBytes = 400
+	b := newBus(t, 1, class, nil)
+	c := b.client(alice)
+	for name, headers := range map[string][]string{
+		"no header": nil, "an id": {v1.HeaderMessageID, "1"}, "two values, and two spellings": {"App-X", "1", "App-X", "23", "app-X", "4"},
+	} {
+		kept := 0
+		for ; ; kept++ {
+			if name == "an id" {
+				headers[1] = strconv.Itoa(1000 + kept)
+			}
+			a := c.append(red, strings.Repeat("x", kept), headers...)
+			if a.Error == nil {
+				continue
+			}
+			if expectCode(t, a.Error, v1.CodeTooLarge); !strings.Contains(a.Error.Message, "has 401 bytes") {
+				t.Errorf("%s, %d bytes of data: %q", name, kept, a.Error.Message)
+			}
+			break
+		}
+		if kept < 200 {
+			t.Errorf("%s: at most %d bytes of data were kept", name, kept)
+		}
 	}
 }
 

@@ -57,12 +57,12 @@ func plain(value string) bool {
 	return true
 }
 
-// copyHeaders puts the headers that the sender may set into kept, and returns the message id, if there is one.
-func copyHeaders(kept, sent nats.Header) (id string, refused *v1.Error) {
+// copyHeaders puts the headers that the sender may set into kept, and returns how many bytes they take, and the message id, if there is one.
+func copyHeaders(kept, sent nats.Header) (id string, size int, refused *v1.Error) {
 	for name, values := range sent {
 		if strings.EqualFold(name, v1.HeaderMessageID) {
 			if id != "" || len(values) != 1 || values[0] == "" || len(values[0]) > v1.MaxMessageID || !plain(values[0]) {
-				return "", errMalformedID
+				return "", 0, errMalformedID
 			}
 			id = values[0]
 			continue
@@ -70,10 +70,11 @@ func copyHeaders(kept, sent nats.Header) (id string, refused *v1.Error) {
 		to, ok := canonical(name)
 		for _, v := range values {
 			ok = ok && plain(v)
+			size += lineSize(to, v)
 		}
 		if !ok {
 			shown := name[:min(len(name), mostShown)]
-			return "", refusal(v1.CodeHeader, fmt.Sprintf("header %q may not be set, or not to that value: leave it out, or name it %s…",
+			return "", 0, refusal(v1.CodeHeader, fmt.Sprintf("header %q may not be set, or not to that value: leave it out, or name it %s…",
 				shown, v1.HeaderApp))
 		}
 		if had := kept[to]; had != nil { // spelt in two ways
@@ -81,16 +82,8 @@ func copyHeaders(kept, sent nats.Header) (id string, refused *v1.Error) {
 		}
 		kept[to] = values
 	}
-	return id, nil
+	return id, size, nil
 }
 
-// headerSize is how many bytes the headers take in a message.
-func headerSize(h nats.Header) int {
-	n := headerBlock
-	for name, values := range h {
-		for _, v := range values {
-			n += len(name) + len(v) + headerLine
-		}
-	}
-	return n
-}
+// lineSize is how many bytes a header takes in a message, besides what the block takes.
+func lineSize(name, value string) int { return len(name) + len(value) + headerLine }

@@ -80,26 +80,25 @@ func Grants(user string, roles map[string]Role) (publish, subscribe []string) {
 // the room, which is empty for "rooms"; what LocalSubjects adds is left out. ok is false for what is no such subject.
 func ParseService(subject string) (user, service, room string, ok bool) {
 	rest, found := strings.CutPrefix(subject, prefixService)
-	if !found {
-		return "", "", "", false
+	user, rest, _ = strings.Cut(rest, ".") // no slice of tokens: it is asked for every message
+	service, rest, more := strings.Cut(rest, ".")
+	switch service {
+	case "rooms":
+		ok = !more
+	case "append", "history":
+		var node string
+		room, node, _ = strings.Cut(rest, ".")
+		ok = IsRoomID(room) && !strings.Contains(node, ".")
 	}
-	switch t := strings.Split(rest, "."); {
-	case len(t) == 2 && t[1] == "rooms":
-		user, service = t[0], t[1]
-	case (len(t) == 3 || len(t) == 4) && (t[1] == "append" || t[1] == "history"):
-		user, service, room = t[0], t[1], t[2]
-		ok = IsRoomID(room)
-		return user, service, room, ok && IsUserKey(user)
-	default:
-		return "", "", "", false
-	}
-	return user, service, room, IsUserKey(user)
+	return user, service, room, ok && found && IsUserKey(user)
 }
 
 // IsInbox says whether a reply subject is within the user's own inbox and can be published to.
 func IsInbox(subject, user string) bool {
-	rest, found := strings.CutPrefix(subject, prefixInbox+user+".")
-	if !found || rest == "" || len(subject) > maxSubject {
+	rest, in := strings.CutPrefix(subject, prefixInbox)
+	rest, own := strings.CutPrefix(rest, user)
+	rest, within := strings.CutPrefix(rest, ".")
+	if !in || !own || !within || rest == "" || len(subject) > maxSubject {
 		return false
 	}
 	for token := range strings.SplitSeq(rest, ".") {
