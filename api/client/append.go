@@ -3,9 +3,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -220,13 +218,19 @@ func (a *appends) hear(m *nats.Msg) {
 		a.mu.Unlock()
 		return
 	}
+	// What becomes of an attempt that is on its way will be answered, or never.
+	if errors.Is(err, v1.AppendInProcess) {
+		p.last = err
+		a.mu.Unlock()
+		return
+	}
 	// A rate says nothing of an earlier attempt, which may have been kept.
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrRate) && p.tries > 0 {
 		p.last, p.again = err, time.Now().Add(backoff(p.tries, firstPause, mostPause))
 		a.mu.Unlock()
 		return
 	}
-	if p.tries == 0 && !p.first.IsZero() {
+	if !p.first.IsZero() {
 		a.note(time.Since(p.first))
 	}
 	a.drop(number)
@@ -310,36 +314,4 @@ func (a *appends) putAgain(number uint64, p *appending, turn uint64, now time.Ti
 	}
 	p.turn, p.again = turn, now.Add(a.wait(p.tries))
 	return nil
-}
-
-// readReceipt reads what the append service answered.
-func readReceipt(m *nats.Msg) (Receipt, error) {
-	if first(m, headerStatus) == statusNobody {
-		return Receipt{}, fmt.Errorf("%w: no node appends to histories now", ErrUnavailable)
-	}
-	if sequence, ok := plainReceipt(m.Data); ok {
-		return Receipt{Sequence: sequence}, nil
-	}
-	var a v1.AppendAnswer
-	switch err := json.Unmarshal(m.Data, &a); {
-	case err != nil, a.Error == nil && a.Sequence == 0:
-		return Receipt{}, fmt.Errorf("%w: its answer to a message can't be read", ErrBadServer)
-	case a.Error != nil:
-		return Receipt{}, answered(a.Error)
-	}
-	return Receipt{Sequence: a.Sequence, Duplicate: a.Duplicate}, nil
-}
-
-// plainReceipt reads the answer that nearly all messages get, {"stream":"...","seq":1}, for a small part of what reading JSON costs. ok is false
-// for whatever looks otherwise.
-func plainReceipt(data []byte) (sequence uint64, ok bool) {
-	rest, begins := bytes.CutPrefix(data, []byte(`{"stream":"`))
-	name, rest, middle := bytes.Cut(rest, []byte(`","seq":`))
-	digits, ends := bytes.CutSuffix(rest, []byte("}"))
-	odd := func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }
-	if !begins || !middle || !ends || bytes.ContainsFunc(name, odd) || bytes.HasPrefix(digits, []byte("0")) {
-		return 0, false
-	}
-	sequence, err := strconv.ParseUint(string(digits), 10, 64)
-	return sequence, err == nil
 }

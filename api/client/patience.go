@@ -11,12 +11,15 @@ const (
 )
 
 // patience is how long an answer is waited for until the message is sent again. A node that hands over a stream takes a message now and
-// then that nobody will answer, so that whoever waits for one answer at a time waits for nothing; what is sent again too soon costs nodes
-// a look at its id. It is what answers took lately and four times by how much that varied, as in RFC 6298. The zero value knows of none.
+// then that nobody will answer, so that whoever waits for one answer at a time waits for nothing; but what is sent again is taken off the
+// user's and the room's rate once more. It is what answers took lately and four times by how much that varied, as in RFC 6298. The zero value
+// knows of none.
 type patience struct{ mean, spread time.Duration }
 
-// note takes into account what an answer took to a message that was sent once: of one that was sent again nobody knows which was answered.
+// note takes into account how long ago a message was first sent that is answered. It counts if it was sent again, too, whichever attempt was
+// answered: else answers that always take longer than they are waited for would never count.
 func (p *patience) note(took time.Duration) {
+	took = min(took, mostPatience)
 	if p.mean == 0 {
 		p.mean, p.spread = took, took/2
 		return

@@ -51,7 +51,7 @@ const member = "a member"
 // Requests that are mapped to a node are nobody's but the user's that they name, and nodes' and users' inboxes in either account are
 // nobody's but theirs: for who is in the room in any role, was just removed from it, or never was. Alice is at work meanwhile.
 func TestLeakNodeSubjects(t *testing.T) {
-	b := newBus(t, 1, smallClass(), nil)
+	b := newBus(t, 1, smallClass(), func(c *Config) { c.Alone = nil }) // so that requests are mapped
 	a, node, attackers := b.client(alice), b.nodes[0].Unwrap().ID(), b.attackers()
 	var spies []func() []string
 	var names []string

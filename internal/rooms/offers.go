@@ -4,6 +4,7 @@ package rooms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,7 +77,8 @@ func (s *Service) near(want bool) error {
 	if want == s.mapped.Load() {
 		return nil
 	}
-	defer s.mapped.Store(want)
+	s.mapped.Store(want)
+	var failed error
 	for _, o := range s.offers() {
 		if !o.local {
 			continue
@@ -85,11 +87,9 @@ func (s *Service) near(want bool) error {
 		if want {
 			to = v1.LocalSubjects(o.subjects, s.cfg.Node)
 		}
-		if err := s.cfg.Map(o.subjects, to); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, s.cfg.Map(o.subjects, to))
 	}
-	return nil
+	return failed
 }
 
 // leave takes no more requests, and returns when those that were taken are answered.

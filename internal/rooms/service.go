@@ -46,7 +46,7 @@ type Config struct {
 	Clients, Pages, History *nats.Conn
 	// Node is a name of this node that is one token of a subject. Map sends on what this node's clients publish, to another subject, and
 	// no longer when the destination is empty: nats-server would spread their requests over all nodes. Without Map it does. Alone says that
-	// there is no other node now, so that nothing needs to be mapped, which costs a tenth of an append; false without it.
+	// there is no other node now, so that nothing needs to be mapped, which costs a twelfth of an append's time; false without it.
 	Node      string
 	Map       func(subject, destination string) error
 	Alone     func() bool
@@ -84,7 +84,8 @@ type Service struct {
 	pending *pending
 	acks    string // acknowledgements of probes come to this prefix and a number
 
-	alone, mapped atomic.Bool // Run's own, for others to see
+	// Run sets them: whether there was no other node at its last tick, and whether requests are mapped.
+	alone, mapped atomic.Bool
 
 	turn     [len(services)]sync.Mutex // a service has two subscriptions, and does one request at a time
 	appender appender
@@ -175,7 +176,7 @@ func (s *Service) Run(ctx context.Context) error {
 // caller is who asks, in which room, and when.
 type caller struct {
 	user, room string
-	local      bool // it is connected to this node
+	local      bool // it is connected to this node; for a tick after another node has come, one of that node may count as such
 	at         time.Time
 	budget     *budget
 }

@@ -14,6 +14,7 @@ const (
 	streamStoreFailed    = 10077 // the words tell why
 	streamMessageTooLong = 10054
 	streamHeaderTooLong  = 10097
+	streamInProcess      = 10158
 )
 
 // UnmarshalJSON implements json.Unmarshaler. It fails on an answer that says neither that the message is kept nor why not.
@@ -47,6 +48,10 @@ func (a *AppendAnswer) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// AppendInProcess is the error of an append whose message id is that of another, which is on its way into the history still. What becomes of that
+// is answered to that one.
+var AppendInProcess = &Error{Code: CodeUnavailable, Message: "a message of the same id is on its way: repeat it with the same message id"}
+
 var appendUnclear = &Error{Code: CodeUnavailable, Message: "the message may or may not be kept: repeat it with the same message id"}
 
 // streamError says in this contract's words why a stream did not keep a message.
@@ -56,6 +61,8 @@ func streamError(code int, words string) *Error {
 		return &Error{Code: CodeTooLarge, Message: "the message or its headers are too large: send a smaller one"}
 	case code == streamStoreFailed && strings.Contains(words, "exceeded"):
 		return &Error{Code: CodeFull, Message: "the room, or its history class, is full: wait until messages expire, or ask for a larger class"}
+	case code == streamInProcess:
+		return AppendInProcess
 	}
 	return appendUnclear
 }
