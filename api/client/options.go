@@ -81,12 +81,17 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// doubled is first, doubled n times, at most that long.
+func doubled(n int, first, most time.Duration) time.Duration {
+	if n = max(n, 0); n < 16 {
+		return min(most, first<<n)
+	}
+	return most
+}
+
 // backoff is first, doubled n times, at most that long, of which half is chance.
 func backoff(n int, first, most time.Duration) time.Duration {
-	d := most
-	if n = max(n, 0); n < 16 {
-		d = min(most, first<<n)
-	}
+	d := doubled(n, first, most)
 	return d/2 + rand.N(d/2+1)
 }
 

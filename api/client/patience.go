@@ -34,11 +34,5 @@ func (p *patience) wait(tries int) time.Duration {
 	if p.mean > 0 {
 		d = max(leastPatience, p.mean+4*p.spread)
 	}
-	for range tries {
-		if d >= mostPatience {
-			break
-		}
-		d *= 2
-	}
-	return min(d, mostPatience)
+	return doubled(tries, d, mostPatience)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
@@ -114,6 +115,12 @@ func (u testUser) append(t *testing.T, nc *nats.Conn, room, text string) uint64 
 func TestUsersOfThreeNodes(t *testing.T) {
 	nodes := mustBootstrap(t, []string{"n0", "n1", "n2"}, nil)
 	mustBecome(t, "/readyz", 200, nodes...)
+	for _, n := range nodes {
+		natstest.Within(t, limit, "appends and history to be mapped to "+n.name+" for its clients", func() bool {
+			z, err := n.formation.Server().Unwrap().Accountz(&server.AccountzOptions{Account: embeddednats.AccountClients})
+			return err == nil && len(z.Account.Mappings) == 2
+		})
+	}
 	store := mustStore(t, nodes[0])
 	class := membership.DefaultClass("kept")
 	class.MaxBytes = 8 << 20
