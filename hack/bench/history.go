@@ -17,7 +17,7 @@ import (
 )
 
 // leastAppend is what pipelined appends must have of a raw stream's rate, by replicas. With three nodes and a client on two processors
-// a service that only forwards, checks nothing and changes nothing has 0.66 to 0.73 at R3: there the bound wants a machine for each.
+// a service that only forwards, checks nothing and changes nothing has 0.66 to 0.73 at R3.
 var leastAppend = map[int]float64{1: 0.7, 3: 0.9}
 
 const (

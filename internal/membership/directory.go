@@ -28,8 +28,6 @@ const (
 
 // Config says how a Directory keeps itself.
 type Config struct {
-	// ServerName is the node's. Heartbeats carry it, for people who look at them.
-	ServerName string
 	// Changed is told the Ed25519 keys, as hexadecimal digits, of users whose authorization or grants have changed, after the
 	// directory has the change. It is called from one goroutine at a time, and holds up what comes next. The knowledge is as old as what
 	// was told to the end. Nil tells nobody.
@@ -61,8 +59,8 @@ type Directory struct {
 	mu      sync.RWMutex
 	index   *index
 	buckets []*bucket
-	running bool
 	nc      *nats.Conn         // while it runs
+	name    string             // of the server that nc is connected to
 	asked   []asked            // that wait for an answer, the oldest first
 	alive   map[string]instant // when a heartbeat of a node was last seen, by its name
 }
@@ -94,7 +92,7 @@ func NewDirectory(c Config) *Directory {
 	return d
 }
 
-// Run watches the buckets through a connection to the membership account until the context ends, and then returns nil, or until the
+// Run watches the buckets through a connection to the membership account, made to this node's own server by whose name others know it, until the context ends, and then returns nil, or until the
 // connection is closed for good, which is an error. It may be run again, with another connection, after it has returned: what was
 // known is kept, and what has changed or vanished meanwhile is told once it is seen. Until then nobody is authorized.
 func (d *Directory) Run(ctx context.Context, nc *nats.Conn) error {
@@ -106,17 +104,21 @@ func (d *Directory) Run(ctx context.Context, nc *nats.Conn) error {
 }
 
 func (d *Directory) run(ctx context.Context, js jetstream.JetStream) error {
+	name := js.Conn().ConnectedServerName()
+	if name == "" {
+		return fmt.Errorf("watch membership: %w", nats.ErrDisconnected)
+	}
 	sub, err := js.Conn().Subscribe(toldSubject, d.hearAsked)
 	if err != nil {
 		return fmt.Errorf("watch membership: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // it fails on a closed connection only
 	d.mu.Lock()
-	if d.running {
+	if d.nc != nil {
 		d.mu.Unlock()
 		return errors.New("watch membership: it is being watched already")
 	}
-	d.running, d.nc = true, js.Conn()
+	d.nc, d.name = js.Conn(), name
 	for _, b := range d.buckets {
 		b.reason = "it is being loaded"
 	}
@@ -128,7 +130,7 @@ func (d *Directory) run(ctx context.Context, js jetstream.JetStream) error {
 	wg.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running, d.nc, d.asked = false, nil, nil
+	d.nc, d.asked = nil, nil
 	for _, b := range d.buckets {
 		b.loaded, b.reason = false, "it is not being watched"
 	}

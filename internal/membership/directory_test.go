@@ -199,7 +199,7 @@ func TestARestartNoticesWhatHappenedMeanwhile(t *testing.T) {
 func (d *Directory) stopped() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return !d.running
+	return d.nc == nil
 }
 
 // A bucket that is another one, restored or made anew, counts from 1 again.

@@ -59,9 +59,9 @@ func (b *bucket) prove(ctx context.Context, js jetstream.JetStream, life *time.T
 	return ctx.Err()
 }
 
-// beat writes a heartbeat, and returns its sequence once a quorum has it.
+// beat writes a heartbeat, by which others know that there is this node to wait for, and returns its sequence once a quorum has it.
 func (b *bucket) beat(ctx context.Context, js jetstream.JetStream) (uint64, error) {
-	ack, err := js.Publish(ctx, subjectOf(b.name, v1.HeartbeatKey), []byte(b.d.c.ServerName), jetstream.WithExpectStream(streamOf(b.name)))
+	ack, err := js.Publish(ctx, subjectOf(b.name, v1.HeartbeatKey), []byte(b.d.name), jetstream.WithExpectStream(streamOf(b.name)))
 	if err != nil {
 		return 0, fmt.Errorf("no quorum has acknowledged a heartbeat: %w", err)
 	}

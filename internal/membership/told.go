@@ -43,7 +43,7 @@ func (d *Directory) Everywhere(ctx context.Context) error {
 			anew = b.name // what is known is of an earlier watch, and this one has not come to it
 		}
 	}
-	missing := map[string]bool{d.c.ServerName: true}
+	missing := map[string]bool{d.name: true}
 	now := d.clock()
 	for name, seen := range d.alive {
 		if now.since(seen) <= missedBeats*d.c.Heartbeat {
@@ -111,8 +111,14 @@ func (d *Directory) takeTold() (ready []asked) {
 }
 
 func (d *Directory) answer(ready []asked) {
+	if len(ready) == 0 {
+		return
+	}
+	d.mu.RLock()
+	name := d.name
+	d.mu.RUnlock()
 	for _, a := range ready {
-		if err := a.m.Respond([]byte(d.c.ServerName)); err != nil {
+		if err := a.m.Respond([]byte(name)); err != nil {
 			d.log.Debug("a node was not told that this one knows", "error", err)
 		}
 	}

@@ -13,8 +13,7 @@ import (
 // directories runs one on each node, and returns when each was seen by all.
 func (x *site) directories(t *testing.T, c Config, change func(int, *watched)) (all []*watched) {
 	t.Helper()
-	for i, n := range x.nodes {
-		c.ServerName = n.Name()
+	for i := range x.nodes {
 		w := newWatched(c)
 		change(i, w)
 		all = append(all, w.mustRun(t, x.js[i]).withinReady(t))

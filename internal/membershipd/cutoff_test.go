@@ -4,6 +4,7 @@ package membershipd
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -78,6 +79,38 @@ func TestServicesBeginAnew(t *testing.T) {
 	if s := log.String(); !strings.Contains(s, "the services of rooms have ended") || strings.Contains(s, "error=<nil>") {
 		t.Errorf("the log does not say why services have begun anew:\n%s", s)
 	}
+}
+
+// TestAChangeIsNotEverywhereWithoutANode: who is told that a change is made must not be told so while a node that serves users has not heard of it.
+func TestAChangeIsNotEverywhereWithoutANode(t *testing.T) {
+	var broken func(account string)
+	nodes := mustBootstrap(t, []string{"n0", "n1", "n2"}, func(i int, p *plan) {
+		if i == 2 {
+			broken = p.breakable()
+		}
+	})
+	mustBecome(t, "/readyz", 200, nodes...)
+	beats, err := nodes[0].mustConnect(t, embeddednats.AccountMembership).SubscribeSync("$KV." + v1.BucketUsers + "." + v1.HeartbeatKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	natstest.Within(t, limit, "a heartbeat that says that it is of n2", func() bool {
+		m, err := beats.NextMsg(limit)
+		return err == nil && string(m.Data) == "n2"
+	})
+	everywhere := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit/90)
+		defer cancel()
+		return nodes[0].plan.members.directory.Everywhere(ctx)
+	}
+	natstest.Within(t, limit, "all nodes to know what n0 knows", func() bool { return everywhere() == nil })
+	broken(embeddednats.AccountMembership)
+	natstest.Within(t, limit, "n2 to be missed", func() bool {
+		err := everywhere()
+		return err != nil && strings.Contains(err.Error(), "n2")
+	})
+	broken("")
+	natstest.Within(t, limit, "all nodes to know what n0 knows", func() bool { return everywhere() == nil })
 }
 
 // TestUsersAreDroppedByANodeThatCannotWatch: the connection of a node over which it watches membership is closed for good, as often as it

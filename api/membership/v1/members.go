@@ -17,7 +17,8 @@ const (
 	BucketMembers = "UNIBUS_members"
 )
 
-// HeartbeatKey is in every bucket. Nodes write it to see that what they watch is not cut off; its value is of no meaning.
+// HeartbeatKey is in every bucket. Nodes write it to see that what they watch is not cut off, each with its name as value, by which others know
+// that there is this node to wait for until a change is known everywhere.
 const HeartbeatKey = "_heartbeat"
 
 // Prefixes of keys.
