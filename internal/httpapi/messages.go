@@ -24,7 +24,7 @@ const (
 type Rooms interface {
 	// Publish sends a message to who is listening in a room.
 	Publish(user, room string, header map[string][]string, body []byte) error
-	// Append has a message kept.
+	// Append has a message kept, and tries to until its context ends, which must have a deadline.
 	Append(ctx context.Context, user, room string, header map[string][]string, body []byte) (v1.AppendAnswer, error)
 	// Page reads a page of a room's history.
 	Page(ctx context.Context, user, room string, q v1.HistoryRequest) ([]v1.Message, v1.HistoryAnswer, error)
@@ -43,7 +43,9 @@ func (a *API) describeMessages() {
 		codes:   []string{v1.CodeForbidden, v1.CodeNotFound, v1.CodeHeader, v1.CodeTooLarge, v1.CodeFull, v1.CodeInvalid},
 		more: func(o *huma.Operation) {
 			o.Description = "Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in " +
-				headerIdempotency + " or " + v1.HeaderMessageID + " a message that is sent twice within two minutes is kept once."
+				headerIdempotency + " or " + v1.HeaderMessageID + " a message that is sent twice within two minutes is kept once. " +
+				"One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again " +
+				"for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key."
 			o.RequestBody.Required = false
 			o.RequestBody.Content = map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}
 			body := o.Responses["200"].Content
@@ -111,6 +113,8 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*pos
 	if id != "" {
 		in.header.Set(v1.HeaderMessageID, id)
 	}
+	ctx, cancel := context.WithTimeout(ctx, a.c.Limits.RequestTimeout/2) // what became of it is told, which would not be once the request is over
+	defer cancel()
 	answer, err := c.back.Rooms.Append(ctx, c.Key, r.ID, in.header, in.RawBody)
 	if err != nil {
 		return nil, err

@@ -117,9 +117,13 @@ func TestMessages(t *testing.T) {
 	ann.do("POST", redMessages, "\xff\x00").expect(t, 201, "")
 	ann.do("POST", redMessages, nil).expect(t, 201, "")
 	page := decode[v1.Messages](t, rita.do("GET", fmt.Sprint(redMessages, "?from=1&limit=2&atLeast=", first.Sequence), nil).expect(t, 200, ""))
+	given := page.Messages[1].Headers["Nats-Msg-Id"]
+	if given == "" {
+		t.Error("a message without an id was not given one, under which the node could send it again")
+	}
 	want := v1.Messages{More: true, Next: page.Messages[1].Sequence + 1, Messages: []v1.Message{
 		{Sequence: first.Sequence, Sender: ann.key, Text: "hello", Headers: map[string]string{"Content-Type": "text/plain", "App-Mood": "good", "Nats-Msg-Id": "one"}},
-		{Sequence: first.Sequence + 1, Sender: ann.key, Data: []byte("\xff\x00")},
+		{Sequence: first.Sequence + 1, Sender: ann.key, Data: []byte("\xff\x00"), Headers: map[string]string{"Nats-Msg-Id": given}},
 	}}
 	if diff := cmp.Diff(want, page, cmpopts.IgnoreFields(v1.Message{}, "Time")); diff != "" || page.Messages[0].Time == nil {
 		t.Error(diff)

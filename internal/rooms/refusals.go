@@ -28,6 +28,7 @@ var (
 	errMalformedName = refusal(v1.CodeMalformed, "the body of a request for rooms is empty, or the name that Next said")
 	errBadHeaders    = refusal(v1.CodeHeader, "the headers can't be read: send lines of the form Name: value")
 	errTooLarge      = refusal(v1.CodeTooLarge, "the message is too large with its headers: send a smaller one")
+	errUnserved      = refusal(v1.CodeUnavailable, "no node serves rooms now, so nothing was done: try again")
 	errSlow          = refusal(v1.CodeSlow, "you read more slowly than the room speaks, and it keeps nothing: some messages are lost to you")
 
 	// errUnreachable says that the node's own connection, or who serves behind it, does not answer. What was sent may have arrived.

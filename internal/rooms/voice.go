@@ -4,8 +4,11 @@ package rooms
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +32,67 @@ func (v Voice) Publish(user, room string, header map[string][]string, body []byt
 	return v.send(&nats.Msg{Subject: v1.RoomSubject(room, user, v1.SubjectMessage), Header: header, Data: body})
 }
 
-// Append has a message kept. Its id, if any, is in header v1.HeaderMessageID. After v1.CodeUnavailable it may be kept or not.
-func (v Voice) Append(ctx context.Context, user, room string, header map[string][]string, body []byte) (answer v1.AppendAnswer, err error) {
-	m := &nats.Msg{Subject: v1.AppendSubject(user, room), Header: header, Data: body}
+const (
+	// An append that is not answered is sent again after firstPatience, and twice as long each time: a node that hands over a stream takes a message now and
+	// then that nobody will answer. One that can't be taken is sent again after firstAgain, twice as long each time and mostAgain at most,
+	// where no node serves for unserved at most: while a stream has no leader it may look so.
+	firstPatience         = time.Second
+	firstAgain, mostAgain = 50 * time.Millisecond, time.Second
+	unserved              = time.Second
+)
+
+// notKept are the refusals for now after which a message is not kept. After others it may be.
+var notKept = []v1.Error{*errUnserved, *errNotSent, *errBusy, *errNotReady}
+
+// Append has a message kept. Its id, if any, is in header v1.HeaderMessageID; otherwise it is given one. While it can't be kept, or is not known to be, it is
+// sent again under that id until the context ends, which must have a deadline. Where it may be kept or not the error is that of errUnclear.
+func (v Voice) Append(ctx context.Context, user, room string, header map[string][]string, body []byte) (v1.AppendAnswer, error) {
+	m := &nats.Msg{Subject: v1.AppendSubject(user, room), Header: nats.Header{}, Data: body}
+	maps.Copy(m.Header, header)
+	own := m.Header.Get(v1.HeaderMessageID) == ""
+	if own {
+		m.Header.Set(v1.HeaderMessageID, rand.Text())
+	}
+	var last error
+	began, unclear := time.Now(), false
+	for patience, pause := firstPatience, firstAgain; ; pause = min(2*pause, mostAgain) {
+		answer, err := v.tryAppend(ctx, user, m, patience)
+		if err == nil {
+			answer.Duplicate = answer.Duplicate && !own
+			return answer, nil
+		}
+		var refused *v1.Error
+		again := false
+		switch errors.As(err, &refused); {
+		case refused == nil:
+		case refused.Code == v1.CodeUnavailable:
+			again = !v.Clients.IsClosed() && (*refused != *errUnserved || time.Since(began) < unserved)
+			unclear = unclear || !slices.Contains(notKept, *refused)
+			last = err
+		case refused.Code == v1.CodeRate && last != nil: // attempts count
+			again, err = true, last
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			patience *= 2
+		}
+		if again {
+			select {
+			case <-ctx.Done():
+				again = false
+			case <-time.After(pause):
+			}
+		}
+		if !again && unclear {
+			return v1.AppendAnswer{}, errUnclear
+		} else if !again {
+			return v1.AppendAnswer{}, err
+		}
+	}
+}
+
+func (v Voice) tryAppend(ctx context.Context, user string, m *nats.Msg, patience time.Duration) (answer v1.AppendAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err = v.ask(ctx, user, m, func(m *nats.Msg) (bool, error) { return true, json.Unmarshal(m.Data, &answer) })
 	if err == nil && answer.Error != nil {
 		err = answer.Error
@@ -144,7 +205,7 @@ func (v Voice) ask(ctx context.Context, user string, m *nats.Msg, take func(*nat
 			return unreachable(err)
 		}
 		if answer.Header.Get(headerStatus) != "" {
-			return errUnreachable // no node takes requests
+			return errUnserved
 		}
 		if enough, err := take(answer); err != nil || enough {
 			return err

@@ -4,11 +4,15 @@ package rooms
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
 
 	v1 "github.com/unibus/unibus/api/membership/v1"
 	"github.com/unibus/unibus/internal/embeddednats"
@@ -69,8 +73,137 @@ func TestVoice(t *testing.T) {
 		}
 	}
 	b.stops[0]()
-	_, err = v.Append(ctx, bob, red, nil, nil)
+	short, cancel := context.WithTimeout(ctx, 4*firstAgain)
+	defer cancel()
+	_, err = v.Append(short, bob, red, nil, nil)
 	expectRefusal(t, err, v1.CodeUnavailable)
+	sent, kept := v.Clients.Stats().OutMsgs, make(chan error, 1)
+	go func() {
+		_, err := v.Append(ctx, bob, red, nil, nil)
+		kept <- err
+	}()
+	natstest.Within(t, natstest.Patience, "an append that nobody takes is sent again", func() bool { return v.Clients.Stats().OutMsgs > sent+1 })
+	b.serve(b.nodes[0], nil)
+	if err := <-kept; err != nil {
+		t.Error(err)
+	}
+}
+
+// mustTake stops the bus's services, and takes appends of bob to room red in their place until it is told to stop.
+func (b *bus) mustTake(v Voice, take nats.MsgHandler) (stop func()) {
+	b.t.Helper()
+	b.stops[len(b.stops)-1]()
+	sub, err := v.Clients.QueueSubscribe(v1.AppendSubject(bob, red), v1.ServiceQueue, take)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return func() {
+		b.t.Helper()
+		if err := sub.Unsubscribe(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// What nobody answers is sent again, and kept once.
+func TestVoiceSendsAgain(t *testing.T) {
+	b := newBus(t, 1, smallClass(), nil)
+	v := Voice{Clients: b.nodes[0].MustConnect(t, embeddednats.AccountClients)}
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
+	defer cancel()
+	for i, c := range []struct {
+		header    map[string][]string
+		duplicate bool // that it was sent again is told only to who may have sent it before
+	}{{nil, false}, {map[string][]string{"Content-Type": {"x"}}, false}, {map[string][]string{v1.HeaderMessageID: {"own"}}, true}} {
+		before := maps.Clone(c.header)
+		taken := make(chan *nats.Msg, 100)
+		stop := b.mustTake(v, func(m *nats.Msg) { taken <- m })
+		done := make(chan error, 1)
+		var got v1.AppendAnswer
+		go func() {
+			var err error
+			got, err = v.Append(ctx, bob, red, c.header, []byte("x"))
+			done <- err
+		}()
+		// It is kept as a service would have it kept, whose answer is lost.
+		var kept appender
+		kept.header = nats.Header{}
+		select {
+		case m := <-taken:
+			if refused := kept.stamp(m, bob, red); refused != nil {
+				t.Fatal(refused)
+			}
+		case <-ctx.Done():
+			t.Fatal("nothing was appended")
+		}
+		if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: v1.HistoryKept(b.class.Name, red), Header: kept.header, Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		b.serve(b.nodes[0], nil)
+		if err := <-done; err != nil || got.Sequence != uint64(i+1) || got.Duplicate != c.duplicate {
+			t.Errorf("%v has %+v, not sequence %d: %v", c.header, got, i+1, err)
+		}
+		if diff := cmp.Diff(before, c.header); diff != "" {
+			t.Error("the caller's headers have changed:", diff)
+		}
+	}
+	if list, _, err := v.Page(ctx, bob, red, v1.HistoryRequest{}); err != nil || len(list) != 3 {
+		t.Errorf("%d messages are kept of 3: %v", len(list), err)
+	}
+}
+
+// What an append comes to is told by all of its attempts.
+func TestVoiceTellsWhatMayBeKept(t *testing.T) {
+	b := newBus(t, 1, smallClass(), nil)
+	v := Voice{Clients: b.nodes[0].MustConnect(t, embeddednats.AccountClients)}
+	const forever = "the last answer, again and again"
+	for name, c := range map[string]struct {
+		answers []any
+		want    *v1.Error
+	}{
+		"refused":                            {[]any{errForbidden}, errForbidden},
+		"too fast":                           {[]any{errPublisherRate}, errPublisherRate},
+		"not sent, then kept":                {[]any{errNotSent, errBusy, 7}, nil},
+		"not sent, then too fast, then kept": {[]any{errNotSent, errPublisherRate, 7}, nil},
+		"not sent, then refused":             {[]any{errNotSent, errForbidden}, errForbidden},
+		"unclear, then kept":                 {[]any{errUnclear, 7}, nil},
+		"unclear, then refused":              {[]any{errUnclear, errNotSent, errForbidden}, errUnclear},
+		"never sent":                         {[]any{errNotSent, forever}, errNotSent},
+		"too fast for the second attempt":    {[]any{errNotSent, errPublisherRate, forever}, errNotSent},
+		"unclear, then never sent":           {[]any{errUnclear, errNotSent, forever}, errUnclear},
+	} {
+		limit := natstest.Patience
+		if c.answers[len(c.answers)-1] == forever {
+			limit = time.Second
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		next := 0
+		stop := b.mustTake(v, func(m *nats.Msg) {
+			if c.answers[next] == forever {
+				next--
+			}
+			var a any = v1.AppendAnswer{Sequence: 7}
+			if refused, ok := c.answers[next].(*v1.Error); ok {
+				a = v1.AppendAnswer{Error: refused}
+			}
+			body, err := json.Marshal(a)
+			if err == nil {
+				err = m.Respond(body)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			next++
+		})
+		_, err := v.Append(ctx, bob, red, nil, nil)
+		cancel()
+		stop()
+		var got *v1.Error
+		if errors.As(err, &got); (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
 }
 
 // Where nothing is kept a sender's headers say neither who it is nor where the message would be, and who has lost some is told.
