@@ -45,7 +45,7 @@ func (a *API) describeMessages() {
 			o.Description = "Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in " +
 				headerIdempotency + " or " + v1.HeaderMessageID + " a message that is sent twice within two minutes is kept once. " +
 				"One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again " +
-				"for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key."
+				"for half of the time that a request may take. After 503 it may be kept or not, as the detail says: only with a key is it safe to repeat."
 			o.RequestBody.Required = false
 			o.RequestBody.Content = map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}
 			body := o.Responses["200"].Content

@@ -68,12 +68,11 @@ func (v Voice) Append(ctx context.Context, user, room string, header map[string]
 		case refused.Code == v1.CodeUnavailable:
 			again = !v.Clients.IsClosed() && (*refused != *errUnserved || time.Since(began) < unserved)
 			unclear = unclear || !slices.Contains(notKept, *refused)
-			last = err
+			if last = err; errors.Is(err, context.DeadlineExceeded) {
+				patience *= 2
+			}
 		case refused.Code == v1.CodeRate && last != nil: // attempts count
 			again, err = true, last
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			patience *= 2
 		}
 		if again {
 			select {

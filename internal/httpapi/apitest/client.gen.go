@@ -501,7 +501,7 @@ type ClientInterface interface {
 
 	// PostMessageWithBody Send a message (who is in the room and no reader). Its body is that of the request, as it is
 	//
-	// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key.
+	// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: only with a key is it safe to repeat.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -824,7 +824,7 @@ func (c *Client) ReadMessages(ctx context.Context, room string, params *ReadMess
 
 // PostMessageWithBody Send a message (who is in the room and no reader). Its body is that of the request, as it is
 //
-// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key.
+// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: only with a key is it safe to repeat.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2250,7 +2250,7 @@ type ClientWithResponsesInterface interface {
 
 	// PostMessageWithBodyWithResponse Send a message (who is in the room and no reader). Its body is that of the request, as it is
 	//
-	// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key.
+	// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: only with a key is it safe to repeat.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4562,7 +4562,7 @@ func (c *ClientWithResponses) ReadMessagesWithResponse(ctx context.Context, room
 
 // PostMessageWithBodyWithResponse Send a message (who is in the room and no reader). Its body is that of the request, as it is
 //
-// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: repeat it with a key.
+// Content-Type, Content-Encoding, Traceparent, Tracestate and headers that begin with App- are kept with it. With a key in Idempotency-Key or Nats-Msg-Id a message that is sent twice within two minutes is kept once. One without a key is given one, which counts among its headers. What the history does not answer, or can't take now, the node sends again for half of the time that a request may take. After 503 it may be kept or not, as the detail says: only with a key is it safe to repeat.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
